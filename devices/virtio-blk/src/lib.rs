@@ -1,0 +1,3 @@
+//! virtio block device driver.
+#![no_std]
+#![forbid(unsafe_code)]

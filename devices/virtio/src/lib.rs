@@ -1,0 +1,3 @@
+//! virtio-mmio transport and split virtqueues.
+#![no_std]
+#![forbid(unsafe_code)]

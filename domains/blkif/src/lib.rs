@@ -1,0 +1,3 @@
+//! The blkif protocol: codecs and checks.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! XenBus device states and the backend's duties.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The image builder.
+#![forbid(unsafe_code)]

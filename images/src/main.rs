@@ -1,0 +1,3 @@
+//! `outrigger`, the image-builder command.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,3 @@
+//! Shared rings over a SharedPages seam.
+#![no_std]
+#![forbid(unsafe_code)]
