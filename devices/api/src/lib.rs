@@ -1,3 +1,19 @@
-//! What a driver needs and what it offers.
+//! What a device driver needs of the machine ([`RegisterIo`], [`DmaPool`]) and what it offers to a backend
+//! ([`BlockDevice`]). Drivers know nothing of Xen, backends nothing of chips.
+//!
+//! Drivers **distrust** their device: a length, an index or a completion it reports is checked before use; a device
+//! that lies is declared faulty ([`DeviceFault`]) and its requests fail, the domain goes on.
 #![no_std]
 #![forbid(unsafe_code)]
+
+mod block;
+mod dma;
+mod register;
+
+pub use block::{
+    BlockDevice, BlockLimits, BlockOp, BlockRequest, Completion, DeviceFault, Interrupt, QueueFull, Status,
+    Tag,
+};
+pub use dma::{DmaMemory, DmaPool};
+pub use outrigger_xen::{DmaAddr, DmaPage, DmaSegment, PAGE_SIZE};
+pub use register::RegisterIo;

@@ -1,3 +1,31 @@
-//! The hypervisor's seams, and FakeXen for host tests.
+//! The seams between Outrigger and the hypervisor: grant tables, event channels, XenStore, time. Everything above
+//! `kernel/core` is generic over them, so that every backend also runs on the host, under `FakeXen`.
+//!
+//! **Distrusts** whatever a guest names (a [`GrantRef`], a [`Port`]): an operation on it fails by value, never by panic.
+//! **Owes** Xen the end of everything it began: each mapping is unmapped once, each port closed once.
+//!
+//! Key types: [`GrantTable`], [`DmaMap`], [`DmaAddr`], [`EventChannels`], [`Clock`], [`Cpu`].
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod cpu;
+mod dma;
+mod event;
+mod grant;
+
+pub use cpu::{Clock, Cpu, Instant, Wake};
+pub use dma::{DmaAddr, DmaPage, DmaSegment, PAGE_SIZE};
+pub use event::{EventChannels, EventError, Port};
+pub use grant::{
+    Access, CopyOp, CopySide, DmaMap, GrantError, GrantRef, GrantTable, MapRequest, MappedPages,
+};
+
+/// A domain's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DomId(pub u16);
+
+/// What a backend needs of the machine below it, in one name.
+pub trait Hypervisor: GrantTable + EventChannels + Clock {}
+impl<T: GrantTable + EventChannels + Clock> Hypervisor for T {}
