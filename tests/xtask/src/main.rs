@@ -1,3 +1,58 @@
-//! `cargo xtask`.
+//! `cargo xtask`: one door to everything that is done with this repository.
+//!
+//! What it does: fetches Xen, Linux, QEMU and a guest toolchain as Debian packages into the user's cache, builds the
+//! driver-domain images, boots real Xen with them, and says whether everything is as it must be.
+//! Whom it distrusts: the network (apt checks signatures, a half-done download never counts) and every console (a run
+//! passes only by a token nobody else could have printed).
+//! What it owes: no privileges, nothing touched outside `target/` and the cache, no process left behind.
+//! Key types: [`fetch::PackageSet`], [`toolchain::Toolchain`], [`image::Manifest`].
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod cache;
+mod fetch;
+mod image;
+mod process;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "One door to demo, test, check and bench")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Download everything into the user's cache now, so that later commands need no network
+    Fetch,
+    /// Build driver-domain images for the guest target into `target/images`
+    Image {
+        /// Images to build; all that have a manifest in `images/` if none is named
+        names: Vec<String>,
+    },
+    /// Print the environment in which cargo builds for the guest: `eval "$(cargo xtask guest-env)"`
+    GuestEnv,
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Fetch => fetch::everything(),
+        Command::Image { names } => image::build_named(&names).map(drop),
+        Command::GuestEnv => toolchain::print_environment(),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
