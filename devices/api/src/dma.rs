@@ -29,3 +29,11 @@ impl<D: DmaPool> DmaPool for &D {
         (**self).page()
     }
 }
+
+#[cfg(feature = "fake")]
+impl DmaPool for outrigger_xen::fake::Domain {
+    type Memory = outrigger_xen::fake::FakePages;
+    fn page(&self) -> Option<DmaMemory<Self::Memory>> {
+        self.pool_page().map(|(memory, page)| DmaMemory { memory, page })
+    }
+}

@@ -9,10 +9,14 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(feature = "fake")]
+extern crate std;
 
 mod cpu;
 mod dma;
 mod event;
+#[cfg(feature = "fake")]
+pub mod fake;
 mod grant;
 
 pub use cpu::{Clock, Cpu, Instant, Wake};

@@ -1,0 +1,38 @@
+//! Time and waiting.
+
+use super::Domain;
+use crate::{Clock, Cpu, Instant, Wake};
+
+impl Clock for Domain {
+    fn now(&self) -> Instant {
+        Instant(self.xen.0.borrow().now)
+    }
+}
+
+impl Domain {
+    /// The device interrupt bound as number `irq` fires.
+    pub fn raise_irq(&self, irq: u32) {
+        self.with(|domain| domain.irqs |= 1 << irq);
+    }
+}
+
+impl Cpu for Domain {
+    /// Nobody else runs meanwhile: with nothing pending the clock jumps to the deadline; with no deadline either, the wait
+    /// ends with nothing set.
+    fn wait(&mut self, deadline: Option<Instant>) -> Wake {
+        let mut world = self.xen.0.borrow_mut();
+        let domain = world.domain_mut(self.id);
+        let mut wake = Wake {
+            events: domain.ports.any_pending(),
+            devices: core::mem::take(&mut domain.irqs),
+            timer: false,
+        };
+        if let Some(Instant(deadline)) = deadline {
+            if !wake.events && wake.devices == 0 {
+                world.now = world.now.max(deadline);
+            }
+            wake.timer = world.now >= deadline;
+        }
+        wake
+    }
+}

@@ -1,0 +1,310 @@
+//! Grant tables, version 1.
+
+use std::rc::Rc;
+use std::vec::Vec;
+
+use super::pages::Page;
+use super::{Domain, FakePages, World};
+use crate::{
+    Access, CopyOp, CopySide, DmaMap, DmaPage, DomId, GrantError, GrantRef, GrantTable, MapRequest,
+    MappedPages, PAGE_SIZE,
+};
+
+/// Undefined error: among others wrong domain, wrong type, or a read-only grant mapped for writing.
+pub const GNTST_GENERAL_ERROR: i16 = -1;
+/// No such domain.
+pub const GNTST_BAD_DOMAIN: i16 = -2;
+/// No such reference.
+pub const GNTST_BAD_GNTREF: i16 = -3;
+/// The security module says no (SILO).
+pub const GNTST_PERMISSION_DENIED: i16 = -8;
+/// A copy that leaves its page.
+pub const GNTST_BAD_COPY_ARG: i16 = -10;
+
+/// The grant cannot be ended: somebody has it mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrantInUse;
+
+pub(super) struct GrantEntry {
+    to: DomId,
+    access: Access,
+    page: Rc<Page>,
+    in_use: u32,
+}
+
+/// What one `map_pages`, or one entry of a `map_for_dma`, holds.
+pub(super) struct Mapping {
+    from: DomId,
+    grants: Vec<(GrantRef, Rc<Page>)>,
+    pub access: Access,
+    pub dma: bool,
+    /// The CPU's view, to be ended with the mapping.
+    view: Option<FakePages>,
+}
+
+impl Mapping {
+    pub fn pages(&self) -> impl Iterator<Item = &Rc<Page>> {
+        self.grants.iter().map(|(_, page)| page)
+    }
+}
+
+impl World {
+    /// Checks a use of a grant as Xen does, and gives its page.
+    fn look_up(&self, by: DomId, from: DomId, gref: GrantRef, access: Access) -> Result<Rc<Page>, i16> {
+        let domain = self.domains.get(&from).ok_or(GNTST_BAD_DOMAIN)?;
+        if self.silo && by.0 != 0 && from.0 != 0 && by != from {
+            return Err(GNTST_PERMISSION_DENIED);
+        }
+        if gref.0 >= domain.limits.grants {
+            return Err(GNTST_BAD_GNTREF);
+        }
+        let entry = domain.grants.get(&gref.0).ok_or(GNTST_GENERAL_ERROR)?;
+        if entry.to != by || (access == Access::ReadWrite && entry.access == Access::ReadOnly) {
+            return Err(GNTST_GENERAL_ERROR);
+        }
+        Ok(entry.page.clone())
+    }
+
+    fn map(
+        &mut self,
+        by: DomId,
+        from: DomId,
+        refs: &[GrantRef],
+        access: Access,
+        dma: bool,
+    ) -> Result<(u32, Vec<Rc<Page>>), GrantError> {
+        let held: usize = self
+            .domain_mut(by)
+            .mappings
+            .values()
+            .map(|mapping| mapping.grants.len())
+            .sum();
+        if held + refs.len() > self.domain_mut(by).limits.mapped_pages {
+            return Err(GrantError::Exhausted);
+        }
+        let mut grants = Vec::new();
+        for gref in refs {
+            grants.push((
+                *gref,
+                self.look_up(by, from, *gref, access)
+                    .map_err(GrantError::Refused)?,
+            ));
+        }
+        for (gref, _) in &grants {
+            if let Some(entry) = self.domain_mut(from).grants.get_mut(&gref.0) {
+                entry.in_use += 1;
+            }
+        }
+        let pages: Vec<_> = grants.iter().map(|(_, page)| page.clone()).collect();
+        let domain = self.domain_mut(by);
+        domain.counts.maps += refs.len() as u64;
+        let slot = domain.next_mapping;
+        domain.next_mapping += 1;
+        let view = (!dma).then(|| FakePages::new(pages.clone(), false, access));
+        domain.mappings.insert(
+            slot,
+            Mapping {
+                from,
+                grants,
+                access,
+                dma,
+                view,
+            },
+        );
+        Ok((slot, pages))
+    }
+
+    /// A mapping ends: its grants are in use once less.
+    pub(super) fn release(&mut self, mapping: &Mapping) {
+        if let Some(view) = &mapping.view {
+            view.view.live.set(false);
+        }
+        let Some(from) = self.domains.get_mut(&mapping.from) else {
+            return;
+        };
+        for (gref, page) in &mapping.grants {
+            // A domain of the same number may be another one by now.
+            if let Some(entry) = from
+                .grants
+                .get_mut(&gref.0)
+                .filter(|entry| Rc::ptr_eq(&entry.page, page))
+            {
+                entry.in_use -= 1;
+            }
+        }
+    }
+
+    fn unmap(&mut self, by: DomId, slot: u32) -> Mapping {
+        let domain = self.domain_mut(by);
+        let mapping = domain.mappings.remove(&slot).expect("what is unmapped is mapped");
+        domain.counts.unmaps += mapping.grants.len() as u64;
+        self.release(&mapping);
+        mapping
+    }
+
+    fn copy_side(&self, by: DomId, side: CopySide, access: Access) -> Result<(Rc<Page>, bool), i16> {
+        match side {
+            CopySide::Granted(from, gref) => Ok((self.look_up(by, from, gref, access)?, true)),
+            CopySide::Own(gfn) => {
+                let domain = &self.domains[&by];
+                let own = domain
+                    .pages
+                    .iter()
+                    .chain(domain.pool.values())
+                    .find(|page| page.gfn == gfn);
+                let own = own.unwrap_or_else(|| panic!("{gfn:#x} is no frame of domain {}", by.0));
+                Ok((own.clone(), false))
+            }
+        }
+    }
+
+    fn copy_one(&self, by: DomId, op: &CopyOp) -> Result<(), i16> {
+        let len = usize::from(op.len);
+        let (from_at, to_at) = (usize::from(op.from.1), usize::from(op.to.1));
+        if from_at + len > PAGE_SIZE || to_at + len > PAGE_SIZE {
+            return Err(GNTST_BAD_COPY_ARG);
+        }
+        let (from, foreign) = self.copy_side(by, op.from.0, Access::ReadOnly)?;
+        let (to, _) = self.copy_side(by, op.to.0, Access::ReadWrite)?;
+        if foreign {
+            from.note_fetch(from_at, len);
+        }
+        let mut bytes = std::vec![0; len];
+        from.peek(from_at, &mut bytes);
+        to.poke(to_at, &bytes);
+        Ok(())
+    }
+}
+
+impl GrantTable for Domain {
+    type Pages = FakePages;
+
+    fn map_pages(
+        &self,
+        dom: DomId,
+        refs: &[GrantRef],
+        access: Access,
+    ) -> Result<MappedPages<FakePages>, GrantError> {
+        self.hypercall();
+        let mut world = self.xen.0.borrow_mut();
+        let (slot, _) = world.map(self.id, dom, refs, access, false)?;
+        let view = world.domain_mut(self.id).mappings[&slot].view.clone();
+        Ok(MappedPages::mint(view.expect("mapped for the CPU"), slot))
+    }
+
+    /// # Panics
+    /// It is not mapped.
+    fn unmap_pages(&self, mapped: MappedPages<FakePages>) {
+        self.hypercall();
+        self.xen.0.borrow_mut().unmap(self.id, mapped.slot());
+    }
+
+    /// # Panics
+    /// `out` lacks the capacity: the data path would allocate.
+    fn map_for_dma(&self, dom: DomId, requests: &[MapRequest], out: &mut Vec<Result<DmaMap, GrantError>>) {
+        assert!(
+            out.capacity() - out.len() >= requests.len(),
+            "the batch's results have room"
+        );
+        if requests.is_empty() {
+            return;
+        }
+        self.hypercall();
+        let mut world = self.xen.0.borrow_mut();
+        for request in requests {
+            let mapped = world.map(self.id, dom, &[request.gref], request.access, true);
+            out.push(mapped.map(|(slot, pages)| DmaMap::mint(DmaPage::mint(pages[0].machine), slot)));
+        }
+    }
+
+    /// # Panics
+    /// One of them is not mapped.
+    fn unmap_for_dma(&self, maps: &mut Vec<DmaMap>) {
+        if maps.is_empty() {
+            return;
+        }
+        self.hypercall();
+        let mut world = self.xen.0.borrow_mut();
+        for map in maps.drain(..) {
+            world.unmap(self.id, map.slot());
+        }
+    }
+
+    fn copy(&self, ops: &[CopyOp], results: &mut [Result<(), GrantError>]) {
+        assert_eq!(ops.len(), results.len(), "one result for each operation");
+        if ops.is_empty() {
+            return;
+        }
+        self.hypercall();
+        let mut world = self.xen.0.borrow_mut();
+        world.domain_mut(self.id).counts.copies += ops.len() as u64;
+        for (op, result) in ops.iter().zip(results) {
+            *result = world.copy_one(self.id, op).map_err(GrantError::Refused);
+        }
+    }
+}
+
+impl Domain {
+    /// Grants page `index` of `pages` (its own) to `to`.
+    ///
+    /// # Panics
+    /// The page is another domain's, or the table is full.
+    pub fn grant(&self, pages: &FakePages, index: usize, to: DomId, access: Access) -> GrantRef {
+        let page = pages.pages[index].clone();
+        assert!(page.owner == self.id, "a domain grants its own pages");
+        self.with(|domain| {
+            let gref = domain.next_grant;
+            assert!(gref < domain.limits.grants, "the grant table has room");
+            domain.next_grant += 1;
+            domain.grants.insert(
+                gref,
+                GrantEntry {
+                    to,
+                    access,
+                    page,
+                    in_use: 0,
+                },
+            );
+            GrantRef(gref)
+        })
+    }
+
+    /// Grants every page of `pages`.
+    pub fn grant_all(&self, pages: &FakePages, to: DomId, access: Access) -> Vec<GrantRef> {
+        (0..pages.pages.len())
+            .map(|index| self.grant(pages, index, to, access))
+            .collect()
+    }
+
+    /// Ends a grant, as a frontend does when it has got its response.
+    ///
+    /// # Errors
+    /// It is still mapped; that is counted too, see [`failed_revokes`](Self::failed_revokes).
+    pub fn revoke(&self, gref: GrantRef) -> Result<(), GrantInUse> {
+        self.with(|domain| match domain.grants.get(&gref.0) {
+            Some(entry) if entry.in_use > 0 => {
+                domain.failed_revokes += 1;
+                Err(GrantInUse)
+            }
+            _ => {
+                domain.grants.remove(&gref.0);
+                Ok(())
+            }
+        })
+    }
+
+    /// How often this domain could not end a grant because somebody had it mapped (XSA-396).
+    pub fn failed_revokes(&self) -> u32 {
+        self.with(|domain| domain.failed_revokes)
+    }
+
+    /// How often a grant of this domain is mapped now.
+    pub fn grant_uses(&self, gref: GrantRef) -> u32 {
+        self.with(|domain| domain.grants.get(&gref.0).map_or(0, |entry| entry.in_use))
+    }
+
+    /// Pages this domain has mapped from others now.
+    pub fn mapped_pages(&self) -> usize {
+        self.with(|domain| domain.mappings.values().map(|mapping| mapping.grants.len()).sum())
+    }
+}

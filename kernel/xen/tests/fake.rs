@@ -1,0 +1,304 @@
+//! FakeXen answers as Xen does.
+#![allow(clippy::unwrap_used)]
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use outrigger_ring::SharedPages;
+use outrigger_xen::fake::{
+    Domain, FakeXen, GNTST_BAD_COPY_ARG, GNTST_BAD_DOMAIN, GNTST_BAD_GNTREF, GNTST_GENERAL_ERROR, GrantInUse,
+    Limits, PortState,
+};
+use outrigger_xen::{
+    Access, Clock, CopyOp, CopySide, Cpu, DomId, EventChannels, EventError, GrantError, GrantRef, GrantTable,
+    Instant, MapRequest, Port,
+};
+
+const DD: DomId = DomId(3);
+const FE: DomId = DomId(7);
+
+fn two() -> (FakeXen, Domain, Domain) {
+    let xen = FakeXen::new();
+    let (dd, fe) = (xen.domain(DD), xen.domain(FE));
+    (xen, dd, fe)
+}
+
+#[test]
+fn a_mapped_ring_is_the_guests_memory() {
+    let (xen, dd, fe) = two();
+    let ring = fe.pages(2);
+    let refs = fe.grant_all(&ring, DD, Access::ReadWrite);
+    let mapped = dd.map_pages(FE, &refs, Access::ReadWrite).unwrap();
+    ring.store_u32(4096, 0x1234_5678);
+    assert_eq!(mapped.pages.load_u16(4096), 0x5678);
+    mapped.pages.store_u64(8, u64::MAX);
+    assert_eq!(ring.load_u8(15), 0xff);
+    assert_eq!(fe.revoke(refs[0]), Err(GrantInUse));
+    assert_eq!(fe.failed_revokes(), 1);
+    dd.unmap_pages(mapped);
+    assert_eq!(fe.revoke(refs[0]), Ok(()));
+    xen.assert_nothing_held(DD);
+    assert_eq!(
+        (dd.counts().hypercalls, dd.counts().maps, dd.counts().unmaps),
+        (2, 2, 2)
+    );
+}
+
+#[test]
+fn bad_references_fail_alone_and_by_xens_codes() {
+    let (_, dd, fe) = two();
+    let pages = fe.pages(3);
+    let good = fe.grant(&pages, 0, DD, Access::ReadWrite);
+    let read_only = fe.grant(&pages, 1, DD, Access::ReadOnly);
+    let others = fe.grant(&pages, 2, DomId(9), Access::ReadWrite);
+    let request = |gref| MapRequest {
+        gref,
+        access: Access::ReadWrite,
+    };
+    let batch = [good, read_only, others, GrantRef(500), GrantRef(u32::MAX)].map(request);
+    let mut out = Vec::with_capacity(batch.len());
+    dd.map_for_dma(FE, &batch, &mut out);
+    let codes: Vec<_> = out
+        .iter()
+        .skip(1)
+        .map(|result| result.as_ref().unwrap_err())
+        .collect();
+    let refused = GrantError::Refused;
+    let general = refused(GNTST_GENERAL_ERROR);
+    assert_eq!(codes, [&general, &general, &general, &refused(GNTST_BAD_GNTREF)]);
+    assert_eq!(dd.counts().hypercalls, 1);
+    assert_eq!(dd.mapped_pages(), 1);
+    assert_eq!(
+        dd.map_pages(FE, &[good, read_only], Access::ReadWrite).err(),
+        Some(general),
+        "all or none"
+    );
+    assert_eq!(dd.mapped_pages(), 1);
+    assert_eq!(
+        dd.map_pages(DomId(99), &[good], Access::ReadOnly).err(),
+        Some(refused(GNTST_BAD_DOMAIN))
+    );
+    let mut maps: Vec<_> = out.into_iter().flatten().collect();
+    dd.unmap_for_dma(&mut maps);
+    assert_eq!(dd.mapped_pages(), 0);
+}
+
+#[test]
+fn a_full_window_is_nobodys_fault() {
+    let (_, dd, fe) = two();
+    dd.set_limits(Limits {
+        mapped_pages: 1,
+        ..Limits::default()
+    });
+    let pages = fe.pages(2);
+    let refs = fe.grant_all(&pages, DD, Access::ReadOnly);
+    assert_eq!(
+        dd.map_pages(FE, &refs, Access::ReadOnly).err(),
+        Some(GrantError::Exhausted)
+    );
+    let one = dd.map_pages(FE, &refs[..1], Access::ReadOnly).unwrap();
+    dd.unmap_pages(one);
+}
+
+#[test]
+fn a_copy_stays_within_its_pages_and_its_rights() {
+    let (_, dd, fe) = two();
+    let (theirs, ours) = (fe.pages(1), dd.pages(1));
+    let gref = fe.grant(&theirs, 0, DD, Access::ReadOnly);
+    theirs.write(100, b"sector");
+    theirs.record_fetches();
+    let granted = CopySide::Granted(FE, gref);
+    let own = CopySide::Own(ours.gfn(0));
+    let op = |from, to, len| CopyOp { from, to, len };
+    let ops = [
+        op((granted, 100), (own, 4090), 6),
+        op((granted, 4000), (own, 0), 200),
+        op((own, 0), (granted, 0), 1),
+    ];
+    let mut results = [Ok(()); 3];
+    dd.copy(&ops, &mut results);
+    let refused = |code| Err(GrantError::Refused(code));
+    assert_eq!(
+        results,
+        [Ok(()), refused(GNTST_BAD_COPY_ARG), refused(GNTST_GENERAL_ERROR)]
+    );
+    let mut got = [0; 6];
+    ours.read(4090, &mut got);
+    assert_eq!(&got, b"sector");
+    theirs.assert_fetched_at_most_once(0..4096);
+    assert_eq!(theirs.fetches(99..107), [0, 1, 1, 1, 1, 1, 1, 0]);
+}
+
+#[test]
+fn events_bind_notify_and_close_as_xens_do() {
+    let (xen, dd, fe) = two();
+    let theirs = fe.alloc_unbound(DD).unwrap();
+    assert_eq!(dd.bind_interdomain(FE, Port(77)), Err(EventError(-22)));
+    assert_eq!(dd.bind_interdomain(DomId(50), theirs), Err(EventError(-3)));
+    let ours = dd.bind_interdomain(FE, theirs).unwrap();
+    let take = |domain: &Domain| {
+        let mut taken = Vec::new();
+        domain.take_pending(&mut |port| taken.push(port));
+        taken
+    };
+    assert_eq!(take(&dd), [ours], "pending at once");
+    assert_eq!(
+        dd.bind_interdomain(FE, theirs),
+        Err(EventError(-22)),
+        "bound already"
+    );
+    fe.notify(theirs);
+    fe.notify(theirs);
+    assert_eq!(take(&dd), [ours], "twice is once");
+    assert_eq!(take(&dd), []);
+    dd.notify(ours);
+    assert!(fe.is_pending(theirs));
+    dd.close(ours);
+    assert_eq!(fe.port(theirs), PortState::Unbound(DD));
+    fe.notify(theirs);
+    let again = dd.bind_interdomain(FE, theirs).unwrap();
+    xen.destroy(FE);
+    assert_eq!(dd.port(again), PortState::Unbound(FE));
+    dd.notify(again);
+    dd.close(again);
+    xen.assert_nothing_held(DD);
+}
+
+#[test]
+fn a_destroyed_guests_page_lives_until_it_is_unmapped() {
+    let (xen, dd, fe) = two();
+    let page = fe.pages(1);
+    let gref = fe.grant(&page, 0, DD, Access::ReadWrite);
+    let mapped = dd.map_pages(FE, &[gref], Access::ReadWrite).unwrap();
+    xen.destroy(FE);
+    mapped.pages.store_u32(0, 1);
+    assert_eq!(
+        dd.map_pages(FE, &[gref], Access::ReadWrite).err(),
+        Some(GrantError::Refused(GNTST_BAD_DOMAIN))
+    );
+    dd.unmap_pages(mapped);
+    xen.assert_nothing_held(DD);
+}
+
+#[test]
+#[should_panic(expected = "after the pages were unmapped")]
+fn a_use_after_unmap_fails_the_test() {
+    let (_, dd, fe) = two();
+    let page = fe.pages(1);
+    let gref = fe.grant(&page, 0, DD, Access::ReadWrite);
+    let mapped = dd.map_pages(FE, &[gref], Access::ReadWrite).unwrap();
+    let kept = mapped.pages.clone();
+    dd.unmap_pages(mapped);
+    kept.load_u8(0);
+}
+
+#[test]
+#[should_panic(expected = "still has 1 mappings")]
+fn a_leaked_mapping_fails_the_test() {
+    let (xen, dd, fe) = two();
+    let page = fe.pages(1);
+    let gref = fe.grant(&page, 0, DD, Access::ReadOnly);
+    let _leaked = dd.map_pages(FE, &[gref], Access::ReadOnly).unwrap();
+    xen.assert_nothing_held(DD);
+}
+
+#[test]
+fn the_bus_reaches_the_pool_and_what_is_mapped_for_it() {
+    let (_, dd, fe) = two();
+    let (memory, page) = dd.pool_page().unwrap();
+    memory.write(8, &[1, 2, 3]);
+    let mut got = [0; 3];
+    dd.dma_read(page.at(8), &mut got);
+    assert_eq!(got, [1, 2, 3]);
+    let theirs = fe.pages(1);
+    let gref = fe.grant(&theirs, 0, DD, Access::ReadWrite);
+    let mut out = Vec::with_capacity(1);
+    dd.map_for_dma(
+        FE,
+        &[MapRequest {
+            gref,
+            access: Access::ReadWrite,
+        }],
+        &mut out,
+    );
+    let map = out.pop().unwrap().unwrap();
+    assert_eq!(map.page().at(0).bits(), theirs.machine(0));
+    dd.dma_write(map.page().at(4095), &[9]);
+    assert_eq!(theirs.load_u8(4095), 9);
+    dd.unmap_for_dma(&mut vec![map]);
+    dd.set_limits(Limits {
+        pool_pages: 1,
+        ..Limits::default()
+    });
+    assert!(dd.pool_page().is_none());
+}
+
+fn map_read_only_for_dma() -> (Domain, outrigger_xen::DmaMap) {
+    let (_, dd, fe) = two();
+    let theirs = fe.pages(1);
+    let gref = fe.grant(&theirs, 0, DD, Access::ReadOnly);
+    let mut out = Vec::with_capacity(1);
+    dd.map_for_dma(
+        FE,
+        &[MapRequest {
+            gref,
+            access: Access::ReadOnly,
+        }],
+        &mut out,
+    );
+    (dd, out.pop().unwrap().unwrap())
+}
+
+#[test]
+#[should_panic(expected = "mapped for reading only")]
+fn the_bus_does_not_write_what_is_mapped_for_reading() {
+    let (dd, map) = map_read_only_for_dma();
+    dd.dma_read(map.page().at(0), &mut [0; 8]);
+    dd.dma_write(map.page().at(0), &[1]);
+}
+
+#[test]
+#[should_panic(expected = "neither pool memory nor mapped")]
+fn the_bus_does_not_leave_the_page() {
+    let (dd, map) = map_read_only_for_dma();
+    dd.dma_read(map.page().at(4090), &mut [0; 8]);
+}
+
+#[test]
+fn a_hostile_guest_writes_between_two_loads() {
+    let (_, dd, fe) = two();
+    let page = fe.pages(1);
+    let gref = fe.grant(&page, 0, DD, Access::ReadWrite);
+    let mapped = dd.map_pages(FE, &[gref], Access::ReadWrite).unwrap();
+    let seen = Rc::new(Cell::new(0));
+    let hits = seen.clone();
+    page.before_foreign_load(move |guest, at| {
+        hits.set(hits.get() + 1);
+        guest.store_u32(at, guest.load_u32(at) + 1);
+    });
+    page.record_fetches();
+    assert_eq!((mapped.pages.load_u32(64), mapped.pages.load_u32(64)), (1, 2));
+    assert_eq!(seen.get(), 2);
+    assert_eq!(page.fetches(63..69), [0, 2, 2, 2, 2, 0]);
+    page.leave_loads_alone();
+    assert_eq!(mapped.pages.load_u32(64), 2);
+    dd.unmap_pages(mapped);
+}
+
+#[test]
+fn time_moves_when_it_is_told_to_or_when_everybody_sleeps() {
+    let (xen, mut dd, fe) = two();
+    xen.advance(Duration::from_micros(5));
+    assert_eq!(dd.now(), Instant(5_000));
+    let wake = dd.wait(Some(Instant(9_000)));
+    assert!(wake.timer && !wake.events);
+    assert_eq!(fe.now(), Instant(9_000));
+    dd.raise_irq(2);
+    let wake = dd.wait(Some(Instant(20_000)));
+    assert_eq!((wake.devices, wake.timer), (4, false));
+    let ours = dd.bind_interdomain(FE, fe.alloc_unbound(DD).unwrap()).unwrap();
+    assert!(dd.wait(None).events);
+    dd.close(ours);
+    assert!(!dd.wait(None).events);
+}
