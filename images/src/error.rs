@@ -1,0 +1,140 @@
+//! Everything the image builder refuses, as one line each.
+
+use std::fmt::{self, Display, Formatter, Write};
+use std::path::Path;
+
+/// What was refused, and where.
+///
+/// Prints as a single line, whatever the inputs contain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Error {
+    /// A file, with the line where there is one: `machine.toml:7`.
+    pub place: String,
+    /// What is wrong there.
+    pub fault: Fault,
+}
+
+/// What can be wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's text is its documentation")]
+pub enum Fault {
+    #[error("{0}")]
+    File(String),
+    #[error("{0}")]
+    Syntax(String),
+    #[error("describes no domain: add a table [domain.NAME]")]
+    NoDomains,
+    #[error("unknown board {name:?} (known: {known})")]
+    UnknownBoard { name: String, known: String },
+    #[error("unknown class {name:?} (known: {known})")]
+    UnknownClass { name: String, known: String },
+    #[error("domain name {0:?} is not a letter followed by at most 30 of a-z, 0-9 and '-'")]
+    DomainName(String),
+    #[error("domain name \"host\" is taken: host.dtb is the host's device tree")]
+    DomainNamedHost,
+    #[error("domain {0} owns no device")]
+    NoDevices(String),
+    #[error("memory of {mib} MiB is outside {min}..={max} MiB")]
+    Memory { mib: u32, min: u32, max: u32 },
+    #[error("class {class} has no option {key:?}")]
+    UnknownOption { class: String, key: String },
+
+    #[error("not a usable device tree: {0}")]
+    DeviceTree(String),
+    #[error("is the device tree of another board: its root is not compatible with {0:?}")]
+    OtherBoard(String),
+
+    #[error("no node {0} in the base device tree")]
+    MissingNode(String),
+    #[error("{path} is given to domain {first} and to domain {second}")]
+    GivenTwice {
+        path: String,
+        first: String,
+        second: String,
+    },
+    #[error("{path} is listed twice")]
+    ListedTwice { path: String },
+    #[error("{path} lies inside {outer}, which is given away as a whole")]
+    Inside { path: String, outer: String },
+    #[error("{0} is disabled in the base device tree")]
+    Disabled(String),
+    #[error("class {class} has no driver for {path} (compatible: {compatible})")]
+    NoDriver {
+        class: String,
+        path: String,
+        compatible: String,
+    },
+    #[error("{path} has no registers that can be given away: {why}")]
+    Registers { path: String, why: String },
+    #[error("{path} has no interrupt that can be given away: {why}")]
+    Interrupts { path: String, why: String },
+    #[error("{path} shares the 4 KiB page {page:#x} with {other} of {owner}")]
+    SharedPage {
+        path: String,
+        page: u64,
+        other: String,
+        owner: String,
+    },
+    #[error("{path} shares interrupt {intid} with {other} of {owner}")]
+    SharedInterrupt {
+        path: String,
+        intid: u32,
+        other: String,
+        owner: String,
+    },
+    #[error("{path}: its registers at {base:#x} fall on the guest's {what}")]
+    GuestLayout {
+        path: String,
+        base: u64,
+        what: &'static str,
+    },
+
+    #[error("no image of class {0}: run `cargo xtask image {0}`")]
+    NoImage(String),
+    #[error("not an arm64 executable image: {0}")]
+    Elf(String),
+    #[error("image of {bytes} bytes is over its budget of {budget_kib} KiB")]
+    ImageBudget { bytes: u64, budget_kib: u32 },
+    #[error("image needs {needs} bytes from the start of memory, but domain {domain} has {memory_mib} MiB")]
+    ImageMemory {
+        needs: u64,
+        domain: String,
+        memory_mib: u32,
+    },
+
+    #[error(
+        "{0:?} cannot be the folder of the files in Dom0: give an absolute path without quotes or backslashes"
+    )]
+    Dest(String),
+    #[error("exists and is not a file")]
+    NotAFile,
+}
+
+impl Error {
+    /// A fault of a whole file.
+    pub fn at(place: &Path, fault: Fault) -> Self {
+        Self {
+            place: place.display().to_string(),
+            fault,
+        }
+    }
+
+    /// A file that could not be read or written.
+    pub fn file(place: &Path, doing: &str, error: &std::io::Error) -> Self {
+        Self::at(place, Fault::File(format!("{doing}: {error}")))
+    }
+}
+
+impl Display for Error {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        // A file name or a string of the machine file may hold anything, line ends included.
+        for ch in format!("{}: {}", self.place, self.fault).chars() {
+            if ch.is_control() {
+                write!(f, "{}", ch.escape_default())?
+            } else {
+                f.write_char(ch)?
+            }
+        }
+        Ok(())
+    }
+}
