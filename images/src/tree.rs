@@ -110,16 +110,17 @@ fn check_shape(node: &FdtNode<'_>, path: &str, depth: usize) -> Result<(), Strin
     let Some(depth) = depth.checked_sub(1) else {
         return Err(format!("nested deeper than {MAX_DEPTH} nodes"));
     };
+    let here = if path.is_empty() { "/" } else { path };
     let mut names = HashSet::new();
     for property in node.properties() {
         if !names.insert(property.name().to_owned()) {
-            return Err(format!("{path}/ has the property {} twice", property.name()));
+            return Err(format!("{here} has the property {} twice", property.name()));
         }
     }
     names.clear();
     for child in node.children() {
         if !names.insert(child.name().to_owned()) {
-            return Err(format!("{path}/ has the node {} twice", child.name()));
+            return Err(format!("{here} has the node {} twice", child.name()));
         }
         check_shape(&child, &format!("{path}/{}", child.name()), depth)?;
     }

@@ -1,5 +1,6 @@
 //! What the image builder's tests share: a virt board, an ELF file, and a folder to build in.
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 pub mod elf;
 pub mod virt;
