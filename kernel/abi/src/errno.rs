@@ -6,8 +6,6 @@ pub const XEN_EPERM: i64 = 1;
 pub const XEN_ENOENT: i64 = 2;
 /// No such domain.
 pub const XEN_ESRCH: i64 = 3;
-/// Interrupted.
-pub const XEN_EINTR: i64 = 4;
 /// Input or output failed.
 pub const XEN_EIO: i64 = 5;
 /// No such device or address.

@@ -12,8 +12,6 @@ pub const XENFEAT_hvm_safe_pvclock: u32 = 9;
 pub const XENFEAT_hvm_pirqs: u32 = 10;
 /// This is Dom0.
 pub const XENFEAT_dom0: u32 = 11;
-/// A grant is also mapped at its own machine address.
-pub const XENFEAT_grant_map_identity: u32 = 12;
 /// The domain's RAM is not at its machine addresses: what a device is told needs looking up.
 pub const XENFEAT_not_direct_mapped: u32 = 16;
 /// The domain's RAM is at its machine addresses.
