@@ -127,9 +127,17 @@ impl Staging {
             _ => (out.as_path(), "root".into()),
         };
         fs::create_dir_all(parent).map_err(|e| Error::file(parent, "cannot create", &e))?;
-        let path = parent.join(format!(".{name}.outrigger-{}", std::process::id()));
-        fs::create_dir(&path).map_err(|e| Error::file(&path, "cannot create", &e))?;
-        Ok(Self(path))
+        // A name of its own: one may be left from a build that was killed.
+        let mut attempt = 0u32;
+        loop {
+            let path = parent.join(format!(".{name}.outrigger-{}-{attempt}", std::process::id()));
+            attempt += 1;
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Self(path)),
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(Error::file(&path, "cannot create", &e)),
+            }
+        }
     }
 }
 

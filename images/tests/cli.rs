@@ -1,4 +1,5 @@
 //! The command: its exit code and its lines.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! What a good machine file becomes, byte for byte. `OUTRIGGER_BLESS=1` writes the golden files anew.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 
