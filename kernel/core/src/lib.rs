@@ -1,3 +1,71 @@
-//! The unikernel: entry, memory, interrupts, hypercalls.
-#![no_std]
+//! The unikernel: everything between the hardware, Xen, and a backend that knows neither.
+//!
+//! It boots an image (`boot/`), finds memory, console, XenStore and passed-through devices, and hands them to the image's
+//! one function as a [`Machine`]. It is the only crate with unsafe code.
+//!
+//! **Distrusts** guests' grants and ports (Xen's verdict on them is passed on by value) and the indices of every shared
+//! ring. It has to trust Xen, Dom0's toolstack, and the device tree they made. **Owes** the rest of the domain the truth
+//! of `kernel/xen`'s promises: a mapping is where it is said to be, a wake-up is never lost.
+//!
+//! Key types: [`Machine`], [`Xen`], [`Shared`], [`Registers`], [`Pool`].
+#![cfg_attr(target_os = "none", no_std)]
 #![allow(unsafe_code)]
+
+extern crate alloc;
+
+#[cfg(target_os = "none")]
+mod arch;
+#[cfg(target_os = "none")]
+mod machine;
+#[cfg(any(target_os = "none", test))]
+mod window;
+
+#[cfg(target_os = "none")]
+mod console;
+#[cfg(target_os = "none")]
+mod dma;
+#[cfg(target_os = "none")]
+mod event;
+#[cfg(target_os = "none")]
+mod fatal;
+#[cfg(target_os = "none")]
+mod grant;
+#[cfg(target_os = "none")]
+pub mod heap;
+#[cfg(target_os = "none")]
+mod hypercalls;
+#[cfg(target_os = "none")]
+mod pages;
+#[cfg(target_os = "none")]
+mod power;
+#[cfg(target_os = "none")]
+mod registers;
+#[cfg(target_os = "none")]
+mod shared;
+#[cfg(target_os = "none")]
+mod xen;
+
+#[cfg(target_os = "none")]
+pub use {
+    arch::current::Processor,
+    dma::Pool,
+    machine::{Device, Machine},
+    power::{Stop, stop},
+    registers::Registers,
+    shared::Shared,
+    xen::Xen,
+};
+#[cfg(target_os = "none")]
+use {fatal::fatal, machine::start};
+
+/// Names the image's one function, `fn(Machine) -> !`.
+#[macro_export]
+macro_rules! image {
+    ($main:path) => {
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        fn outrigger_main(machine: $crate::Machine) -> ! {
+            $main(machine)
+        }
+    };
+}

@@ -1,0 +1,192 @@
+//! The PV console (`public/io/console.h`) and the `log` sink on it.
+//!
+//! A console that nobody drains loses lines, and says how many; it never holds the domain up.
+
+use core::cell::{Cell, RefCell};
+use core::fmt::{self, Write};
+use core::mem::offset_of;
+
+use hermit_sync::InterruptTicketMutex;
+use log::{LevelFilter, Log, Metadata, Record};
+use outrigger_ring::SharedPages;
+use outrigger_xen::{Clock, Instant, Port};
+use xen_unikernel_abi::io::console::XenconsInterface;
+
+use crate::Shared;
+use crate::event::send;
+
+const OUT: usize = offset_of!(XenconsInterface, out);
+const OUT_SIZE: usize = 2048;
+const OUT_CONS: usize = offset_of!(XenconsInterface, out_cons);
+const OUT_PROD: usize = offset_of!(XenconsInterface, out_prod);
+
+struct Console {
+    page: Shared,
+    port: Port,
+    /// Our copy of `out_prod`.
+    prod: u32,
+    lost: u32,
+    clock: &'static (dyn Clock + Sync),
+}
+
+static CONSOLE: InterruptTicketMutex<Option<Console>> = InterruptTicketMutex::new(None);
+
+impl Console {
+    /// Bytes that fit now. The daemon's index is not believed beyond the ring's size.
+    fn room(&self) -> usize {
+        let used = self.prod.wrapping_sub(self.page.acquire_u32(OUT_CONS));
+        OUT_SIZE.saturating_sub(used as usize)
+    }
+
+    /// Writes as much as fits; returns how much that was.
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        let fits = bytes.len().min(self.room());
+        for byte in &bytes[..fits] {
+            self.page.store_u8(OUT + self.prod as usize % OUT_SIZE, *byte);
+            self.prod = self.prod.wrapping_add(1);
+        }
+        self.page.release_u32(OUT_PROD, self.prod);
+        fits
+    }
+}
+
+/// A line being put together, so that it is written whole or not at all.
+struct Line {
+    bytes: [u8; 1024],
+    len: usize,
+}
+
+impl Line {
+    fn new() -> Self {
+        Self {
+            bytes: [0; 1024],
+            len: 0,
+        }
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for &byte in text.as_bytes() {
+            // The console is a terminal: a bare newline would go down and not back. The last byte is kept for '\n'.
+            let needed = if byte == b'\n' { 2 } else { 1 };
+            if self.len + needed > self.bytes.len() - 2 {
+                return Ok(());
+            }
+            if byte == b'\n' {
+                self.bytes[self.len] = b'\r';
+                self.len += 1;
+            }
+            // What a guest put into a name must not drive the reader's terminal.
+            self.bytes[self.len] = if byte.is_ascii_control() && byte != b'\n' {
+                b'?'
+            } else {
+                byte
+            };
+            self.len += 1;
+        }
+        Ok(())
+    }
+}
+
+impl Console {
+    fn line(&mut self, line: &Line) {
+        if self.lost > 0 {
+            let mut note = Line::new();
+            let _ = writeln!(note, "({} lines lost: the console was full)", self.lost);
+            if self.room() < note.len + line.len {
+                self.lost += 1;
+                return;
+            }
+            self.lost = 0;
+            self.put(&note.bytes[..note.len]);
+        }
+        if self.room() < line.len {
+            self.lost += 1;
+        } else {
+            self.put(&line.bytes[..line.len]);
+        }
+        send(self.port);
+    }
+}
+
+struct Sink;
+
+impl Log for Sink {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        if let Some(console) = CONSOLE.lock().as_mut() {
+            let Instant(ns) = console.clock.now();
+            let mut line = Line::new();
+            let _ = writeln!(
+                line,
+                "[{:5}.{:06}] {:5} {}",
+                ns / 1_000_000_000,
+                ns / 1000 % 1_000_000,
+                record.level(),
+                record.args()
+            );
+            console.line(&line);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Starts the console and the log.
+pub(crate) fn init(page: Shared, port: Port, clock: &'static (dyn Clock + Sync)) {
+    let prod = page.load_u32(OUT_PROD);
+    *CONSOLE.lock() = Some(Console {
+        page,
+        port,
+        prod,
+        lost: 0,
+        clock,
+    });
+    // Fails only if there is a logger already, which would be this one.
+    let _ = log::set_logger(&Sink);
+    log::set_max_level(LevelFilter::Info);
+}
+
+/// Writes all of `text`, waiting for the reader, but not for long: the domain is about to end.
+pub(crate) fn last_words(text: fmt::Arguments<'_>) {
+    /// Turns to wait for the reader in all.
+    const PATIENCE: u32 = 2_000_000;
+    struct Patient<'a>(&'a RefCell<&'a mut Console>, Cell<u32>);
+    impl Write for Patient<'_> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let mut console = self.0.borrow_mut();
+            for line in text.as_bytes().split_inclusive(|byte| *byte == b'\n') {
+                let (text, end): (_, &[u8]) = match line {
+                    [text @ .., b'\n'] => (text, b"\r\n"),
+                    text => (text, b""),
+                };
+                for mut rest in [text, end] {
+                    while !rest.is_empty() {
+                        rest = &rest[console.put(rest)..];
+                        send(console.port);
+                        if !rest.is_empty() {
+                            self.1.set(self.1.get().checked_sub(1).ok_or(fmt::Error)?);
+                            core::hint::spin_loop();
+                        }
+                    }
+                }
+            }
+            Ok(())
+        }
+    }
+    // The panic may have come while the console was being written: then its line is lost, these words are not.
+    if CONSOLE.is_locked() {
+        // SAFETY: one processor, interrupts masked: whoever holds it is below us on the stack and never runs again.
+        unsafe { CONSOLE.force_unlock() };
+    }
+    if let Some(console) = CONSOLE.lock().as_mut() {
+        let _ = Patient(&RefCell::new(console), Cell::new(PATIENCE)).write_fmt(text);
+    }
+}

@@ -1,0 +1,101 @@
+//! Event channels, 2-level (`public/xen.h`): 4096 ports, one bitmap sweep a wake.
+//!
+//! FIFO channels pay where there are more ports than that, or many priorities; a driver domain has a few hundred.
+
+use core::mem::offset_of;
+
+use outrigger_ring::SharedPages;
+use outrigger_xen::{DomId, EventChannels, EventError, Port};
+use xen_unikernel_abi::arch_arm::{SharedInfo, VcpuInfo};
+
+use crate::Shared;
+use crate::hypercalls::{self, Errno};
+
+/// 64-bit words in each bitmap, and ports a word.
+const WORDS: usize = 64;
+const PORTS_PER_WORD: usize = 64;
+
+const PENDING: usize = offset_of!(SharedInfo, evtchn_pending);
+const MASK: usize = offset_of!(SharedInfo, evtchn_mask);
+const UPCALL_PENDING: usize = offset_of!(VcpuInfo, evtchn_upcall_pending);
+const PENDING_SEL: usize = offset_of!(VcpuInfo, evtchn_pending_sel);
+
+/// The shared bitmaps and this processor's summary of them.
+#[derive(Debug)]
+pub(crate) struct Events {
+    shared_info: Shared,
+    vcpu_info: Shared,
+}
+
+impl Events {
+    pub(crate) fn new(shared_info: Shared, vcpu_info: Shared) -> Self {
+        Self {
+            shared_info,
+            vcpu_info,
+        }
+    }
+
+    /// Lets a port's events through.
+    pub(crate) fn unmask(&self, port: Port) {
+        let Port(port) = port;
+        let (word, bit) = (port as usize / PORTS_PER_WORD, port as usize % PORTS_PER_WORD);
+        self.shared_info.fetch_and_u64(MASK + 8 * word, !(1 << bit));
+        // Xen looks at an event that came while it was masked only when asked to.
+        hypercalls::evtchn_unmask(Port(port));
+    }
+}
+
+/// Notifies the other end of a port. A port whose other end has gone is not an error.
+#[inline]
+pub(crate) fn send(port: Port) {
+    hypercalls::evtchn_send(port);
+}
+
+impl EventChannels for Events {
+    fn bind_interdomain(&self, dom: DomId, remote: Port) -> Result<Port, EventError> {
+        let port =
+            hypercalls::evtchn_bind_interdomain(dom, remote).map_err(|Errno(errno)| EventError(errno))?;
+        self.unmask(port);
+        Ok(port)
+    }
+
+    fn close(&self, port: Port) {
+        // Masked and cleared, so that nothing of it is seen when Xen gives the number out again.
+        let Port(number) = port;
+        let (word, bit) = (number as usize / PORTS_PER_WORD, number as usize % PORTS_PER_WORD);
+        self.shared_info.fetch_or_u64(MASK + 8 * word, 1 << bit);
+        hypercalls::evtchn_close(port);
+        self.shared_info.fetch_and_u64(PENDING + 8 * word, !(1 << bit));
+    }
+
+    #[inline]
+    fn notify(&self, port: Port) {
+        send(port);
+    }
+
+    #[inline]
+    fn take_pending(&self, each: &mut dyn FnMut(Port)) {
+        if self.vcpu_info.load_u8(UPCALL_PENDING) == 0 {
+            return;
+        }
+        // Cleared before the summary is taken: an event that comes later sets it again.
+        self.vcpu_info.store_u8(UPCALL_PENDING, 0);
+        let mut words = self.vcpu_info.swap_u64(PENDING_SEL, 0);
+        while words != 0 {
+            let word = words.trailing_zeros() as usize;
+            words &= words - 1;
+            let at = 8 * word;
+            let masked = self.shared_info.load_u64(MASK + at);
+            let mut ports = self.shared_info.load_u64(PENDING + at) & !masked;
+            if ports == 0 || word >= WORDS {
+                continue;
+            }
+            self.shared_info.fetch_and_u64(PENDING + at, !ports);
+            while ports != 0 {
+                let bit = ports.trailing_zeros() as usize;
+                ports &= ports - 1;
+                each(Port((word * PORTS_PER_WORD + bit) as u32));
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Grant tables, version 1: mapping what guests grant, and granting pages of our own.
+
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::ops::Range;
+
+use outrigger_ring::SharedPages;
+use outrigger_xen::{
+    Access, CopyOp, CopySide, DmaMap, DmaPage, DomId, GrantError, GrantRef, MapRequest, MappedPages,
+    PAGE_SIZE,
+};
+use xen_unikernel_abi::grant_table::{
+    self as abi, GNTMAP_host_map, GNTMAP_readonly, GNTST_no_device_space, GNTST_no_space, GNTST_okay,
+    GNTTAB_NR_RESERVED_ENTRIES, GTF_permit_access, GnttabCopy, GnttabMapGrantRef, GnttabUnmapGrantRef,
+};
+use xen_unikernel_abi::xen::DOMID_SELF;
+
+use crate::window::Window;
+use crate::{Shared, hypercalls};
+
+/// Most pages mapped for DMA at once: 64 MiB of guests' memory in flight or persistent.
+const DMA_SLOTS: usize = 16_384;
+
+/// Operations a hypercall. More go in several.
+const BATCH: usize = 64;
+
+/// The domain's grant table and its two windows.
+pub(crate) struct Grants {
+    /// Frame 0 of our own table: 512 entries, far more than we grant.
+    own: Shared,
+    /// Where the CPU sees what it maps: stage 1 maps all of it from the start.
+    cpu: RefCell<Window>,
+    /// Where pages are mapped that only a device touches.
+    dma: RefCell<Window>,
+    maps: RefCell<[GnttabMapGrantRef; BATCH]>,
+    unmaps: RefCell<[GnttabUnmapGrantRef; BATCH]>,
+    copies: RefCell<[GnttabCopy; BATCH]>,
+}
+
+/// How one mapping went, as Xen tells it.
+fn outcome(done: &GnttabMapGrantRef) -> Result<u32, GrantError> {
+    match done.status {
+        status if status == GNTST_okay => Ok(done.handle),
+        status if [GNTST_no_device_space, GNTST_no_space].contains(&status) => Err(GrantError::Exhausted),
+        status => Err(GrantError::Refused(status)),
+    }
+}
+
+impl Grants {
+    pub(crate) fn new(own: Shared, cpu: Range<u64>, dma: Range<u64>) -> Self {
+        Self {
+            own,
+            cpu: RefCell::new(Window::new(cpu, usize::MAX)),
+            dma: RefCell::new(Window::new(dma, DMA_SLOTS)),
+            maps: RefCell::new([GnttabMapGrantRef::default(); BATCH]),
+            unmaps: RefCell::new([GnttabUnmapGrantRef::default(); BATCH]),
+            copies: RefCell::new([GnttabCopy::default(); BATCH]),
+        }
+    }
+
+    fn flags(access: Access) -> u32 {
+        match access {
+            Access::ReadOnly => GNTMAP_host_map | GNTMAP_readonly,
+            Access::ReadWrite => GNTMAP_host_map,
+        }
+    }
+
+    fn unmap(&self, window: &RefCell<Window>, slots: impl Iterator<Item = u32>) {
+        let mut unmaps = self.unmaps.borrow_mut();
+        let mut window = window.borrow_mut();
+        let mut slots = slots.peekable();
+        while slots.peek().is_some() {
+            let mut count = 0;
+            for (unmap, slot) in unmaps.iter_mut().zip(&mut slots) {
+                let handle = window.handle(slot).expect("what is unmapped was mapped");
+                *unmap = GnttabUnmapGrantRef {
+                    host_addr: window.address(slot),
+                    dev_bus_addr: 0,
+                    handle,
+                    status: 0,
+                };
+                window.release(slot);
+                count += 1;
+            }
+            hypercalls::grant_table_op(abi::GNTTABOP_unmap_grant_ref, &mut unmaps[..count]);
+            for unmap in &unmaps[..count] {
+                assert!(
+                    unmap.status == GNTST_okay,
+                    "unmapping failed: status {}",
+                    unmap.status
+                );
+            }
+        }
+    }
+
+    pub(crate) fn map_pages(
+        &self,
+        dom: DomId,
+        refs: &[GrantRef],
+        access: Access,
+    ) -> Result<MappedPages<Shared>, GrantError> {
+        assert!((1..=BATCH).contains(&refs.len()), "a ring has 1 to 16 pages");
+        let first = self
+            .cpu
+            .borrow_mut()
+            .take_run(refs.len())
+            .ok_or(GrantError::Exhausted)?;
+        let mut maps = self.maps.borrow_mut();
+        let maps = &mut maps[..refs.len()];
+        for (i, (map, gref)) in maps.iter_mut().zip(refs).enumerate() {
+            *map = GnttabMapGrantRef {
+                host_addr: self.cpu.borrow().address(first + i as u32),
+                flags: Self::flags(access),
+                r#ref: gref.0,
+                dom: dom.0,
+                ..Default::default()
+            };
+        }
+        hypercalls::grant_table_op(abi::GNTTABOP_map_grant_ref, maps);
+        let mut failed = None;
+        for (i, map) in maps.iter().enumerate() {
+            match outcome(map) {
+                Ok(handle) => self.cpu.borrow_mut().set(first + i as u32, handle),
+                Err(error) => failed = Some(error),
+            }
+        }
+        let slots = first..first + refs.len() as u32;
+        if let Some(error) = failed {
+            let mapped = |slot: &u32| self.cpu.borrow().handle(*slot).is_some();
+            let (undo, free): (Vec<u32>, Vec<u32>) = slots.partition(mapped);
+            self.unmap(&self.cpu, undo.into_iter());
+            free.into_iter()
+                .for_each(|slot| self.cpu.borrow_mut().release(slot));
+            return Err(error);
+        }
+        let base = self.cpu.borrow().address(first) as usize;
+        // SAFETY: the window is mapped in stage 1 for good, and in stage 2 from now until `unmap_pages`; nobody else has
+        // these slots until then.
+        Ok(MappedPages::mint(
+            unsafe { Shared::new(base, refs.len() * PAGE_SIZE) },
+            first,
+        ))
+    }
+
+    pub(crate) fn unmap_pages(&self, mapped: MappedPages<Shared>) {
+        let first = mapped.slot();
+        self.unmap(&self.cpu, first..first + (mapped.pages.len() / PAGE_SIZE) as u32);
+    }
+
+    pub(crate) fn map_for_dma(
+        &self,
+        dom: DomId,
+        requests: &[MapRequest],
+        out: &mut Vec<Result<DmaMap, GrantError>>,
+    ) {
+        debug_assert!(
+            out.capacity() - out.len() >= requests.len(),
+            "the caller has made room"
+        );
+        let mut maps = self.maps.borrow_mut();
+        let mut window = self.dma.borrow_mut();
+        let base = window.address(0);
+        for requests in requests.chunks(BATCH) {
+            let mut count = 0;
+            for (map, request) in maps.iter_mut().zip(requests) {
+                let Some(slot) = window.take() else { break };
+                *map = GnttabMapGrantRef {
+                    host_addr: window.address(slot),
+                    flags: Self::flags(request.access),
+                    r#ref: request.gref.0,
+                    dom: dom.0,
+                    ..Default::default()
+                };
+                count += 1;
+            }
+            hypercalls::grant_table_op(abi::GNTTABOP_map_grant_ref, &mut maps[..count]);
+            for map in &maps[..count] {
+                let slot = ((map.host_addr - base) / PAGE_SIZE as u64) as u32;
+                let mapped = outcome(map);
+                match mapped {
+                    Ok(handle) => window.set(slot, handle),
+                    Err(_) => window.release(slot),
+                }
+                // The machine address, even though only a host mapping was asked for: PROVEN.md, the first find.
+                out.push(mapped.map(|_| DmaMap::mint(DmaPage::mint(map.dev_bus_addr), slot)));
+            }
+            out.extend(requests[count..].iter().map(|_| Err(GrantError::Exhausted)));
+        }
+    }
+
+    pub(crate) fn unmap_for_dma(&self, maps: &mut Vec<DmaMap>) {
+        self.unmap(&self.dma, maps.drain(..).map(|map| map.slot()));
+    }
+
+    pub(crate) fn copy(&self, ops: &[CopyOp], results: &mut [Result<(), GrantError>]) {
+        assert_eq!(ops.len(), results.len(), "one result an operation");
+        let mut copies = self.copies.borrow_mut();
+        for (ops, results) in ops.chunks(BATCH).zip(results.chunks_mut(BATCH)) {
+            let copies = &mut copies[..ops.len()];
+            for (copy, op) in copies.iter_mut().zip(ops) {
+                *copy = GnttabCopy {
+                    len: op.len,
+                    ..Default::default()
+                };
+                for ((side, offset), end, granted) in [
+                    (op.from, &mut copy.source, abi::GNTCOPY_source_gref),
+                    (op.to, &mut copy.dest, abi::GNTCOPY_dest_gref),
+                ] {
+                    end.offset = offset;
+                    match side {
+                        CopySide::Granted(dom, gref) => {
+                            (end.domid, end.u) = (dom.0, u64::from(gref.0));
+                            copy.flags |= granted;
+                        }
+                        CopySide::Own(frame) => (end.domid, end.u) = (DOMID_SELF, frame),
+                    }
+                }
+            }
+            hypercalls::grant_table_op(abi::GNTTABOP_copy, copies);
+            for (copy, result) in copies.iter().zip(results) {
+                *result = if copy.status == GNTST_okay {
+                    Ok(())
+                } else {
+                    Err(GrantError::Refused(copy.status))
+                };
+            }
+        }
+    }
+
+    /// The bus addresses of our own `pages`, in order: each is granted to ourselves and mapped for a moment, which is how a
+    /// domain without an IOMMU learns where its memory really is (PROVEN.md, the first find). `self_domid` is our real
+    /// number: Xen refuses `DOMID_SELF` here.
+    pub(crate) fn bus_addresses(&self, self_domid: DomId, pages: &[Shared], mut each: impl FnMut(DmaPage)) {
+        for pages in pages.chunks(BATCH) {
+            let mut requests = Vec::with_capacity(pages.len());
+            for (gref, page) in (GNTTAB_NR_RESERVED_ENTRIES..).zip(pages) {
+                // The entry: flags u16, domid u16, frame u32. The frame is written before the flags make it valid.
+                let entry = gref as usize * size_of::<abi::GrantEntryV1>();
+                self.own.store_u32(entry + 4, (page.base() / PAGE_SIZE) as u32);
+                self.own.store_u16(entry + 2, self_domid.0);
+                self.own.release_u16(entry, GTF_permit_access);
+                requests.push(MapRequest {
+                    gref: GrantRef(gref),
+                    access: Access::ReadWrite,
+                });
+            }
+            let mut mapped = Vec::with_capacity(pages.len());
+            self.map_for_dma(self_domid, &requests, &mut mapped);
+            let mut maps: Vec<DmaMap> = mapped
+                .into_iter()
+                .map(|map| map.unwrap_or_else(|error| panic!("cannot map a page of our own: {error:?}")))
+                .collect();
+            maps.iter().for_each(|map| each(map.page()));
+            self.unmap_for_dma(&mut maps);
+            for gref in (GNTTAB_NR_RESERVED_ENTRIES..).take(pages.len()) {
+                self.own
+                    .release_u16(gref as usize * size_of::<abi::GrantEntryV1>(), 0);
+            }
+        }
+    }
+}

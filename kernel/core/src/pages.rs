@@ -1,0 +1,46 @@
+//! Whole pages of the domain's own RAM, for memory shared with Xen, guests and devices. They are handed out at start-up
+//! and never come back.
+
+use core::cell::Cell;
+use core::ops::Range;
+
+use outrigger_xen::PAGE_SIZE;
+
+use crate::Shared;
+
+/// What is left.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    next: Cell<usize>,
+    end: usize,
+}
+
+impl Pages {
+    /// # Safety
+    /// `memory` is page-aligned, mapped as normal memory, and nobody else's for ever.
+    pub(crate) unsafe fn new(memory: Range<usize>) -> Self {
+        Self {
+            next: Cell::new(memory.start),
+            end: memory.end,
+        }
+    }
+
+    /// The next page, zeroed.
+    pub(crate) fn take(&self) -> Option<Shared> {
+        let at = self.next.get();
+        if self.end - at < PAGE_SIZE {
+            return None;
+        }
+        self.next.set(at + PAGE_SIZE);
+        // SAFETY: within what `new` was promised, and handed out once.
+        unsafe {
+            core::ptr::write_bytes(at as *mut u8, 0, PAGE_SIZE);
+            Some(Shared::new(at, PAGE_SIZE))
+        }
+    }
+
+    /// Pages left.
+    pub(crate) fn left(&self) -> usize {
+        (self.end - self.next.get()) / PAGE_SIZE
+    }
+}

@@ -1,0 +1,100 @@
+//! Memory that somebody else may write: the one implementation of [`SharedPages`] in the domain.
+
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
+
+use outrigger_ring::SharedPages;
+
+/// Mapped pages whose other owner is a guest, Xen, or a device. All access is atomic: what the other side does at the
+/// same time can change values, never Rust's assumptions.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    base: usize,
+    len: usize,
+}
+
+impl Shared {
+    /// # Safety
+    /// `len` bytes at `base` (page-aligned, both) are mapped as normal memory whenever a method is called, and Rust has
+    /// no reference into them.
+    pub(crate) const unsafe fn new(base: usize, len: usize) -> Self {
+        Self { base, len }
+    }
+
+    /// Where it is mapped, which is also its guest-physical address.
+    pub(crate) fn base(&self) -> usize {
+        self.base
+    }
+
+    #[inline]
+    fn at<T>(&self, at: usize) -> *mut T {
+        assert!(
+            at <= self.len - size_of::<T>() && at.is_multiple_of(size_of::<T>()),
+            "access outside shared pages"
+        );
+        (self.base + at) as *mut T
+    }
+}
+
+macro_rules! shared {
+    ($atomic:ident, $type:ty, $load:ident, $store:ident $(, $acquire:ident, $release:ident)?) => {
+        #[inline]
+        fn $load(&self, at: usize) -> $type {
+            // SAFETY: `at` checks bounds and alignment; `new`'s caller promised that the memory is there and only
+            // ever accessed atomically. So below.
+            unsafe { $atomic::from_ptr(self.at(at)) }.load(Ordering::Relaxed)
+        }
+        #[inline]
+        fn $store(&self, at: usize, value: $type) {
+            // SAFETY: as above.
+            unsafe { $atomic::from_ptr(self.at(at)) }.store(value, Ordering::Relaxed);
+        }
+        $(
+            #[inline]
+            fn $acquire(&self, at: usize) -> $type {
+                // SAFETY: as above.
+                unsafe { $atomic::from_ptr(self.at(at)) }.load(Ordering::Acquire)
+            }
+            #[inline]
+            fn $release(&self, at: usize, value: $type) {
+                // SAFETY: as above.
+                unsafe { $atomic::from_ptr(self.at(at)) }.store(value, Ordering::Release);
+            }
+        )?
+    };
+}
+
+impl SharedPages for Shared {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    shared!(AtomicU8, u8, load_u8, store_u8);
+    shared!(AtomicU16, u16, load_u16, store_u16, acquire_u16, release_u16);
+    shared!(AtomicU32, u32, load_u32, store_u32, acquire_u32, release_u32);
+    shared!(AtomicU64, u64, load_u64, store_u64);
+
+    #[inline]
+    fn full_barrier(&self) {
+        fence(Ordering::SeqCst);
+    }
+}
+
+impl Shared {
+    /// Atomically sets bits; returns the old value. One bounded instruction sequence whatever the other side does.
+    pub(crate) fn fetch_or_u64(&self, at: usize, bits: u64) -> u64 {
+        // SAFETY: as for the loads.
+        unsafe { AtomicU64::from_ptr(self.at(at)) }.fetch_or(bits, Ordering::AcqRel)
+    }
+
+    /// Atomically keeps only `bits`; returns the old value.
+    pub(crate) fn fetch_and_u64(&self, at: usize, bits: u64) -> u64 {
+        // SAFETY: as for the loads.
+        unsafe { AtomicU64::from_ptr(self.at(at)) }.fetch_and(bits, Ordering::AcqRel)
+    }
+
+    /// Atomically replaces; returns the old value.
+    pub(crate) fn swap_u64(&self, at: usize, value: u64) -> u64 {
+        // SAFETY: as for the loads.
+        unsafe { AtomicU64::from_ptr(self.at(at)) }.swap(value, Ordering::AcqRel)
+    }
+}

@@ -1,0 +1,83 @@
+//! The hypervisor, as everything above `kernel/core` sees it.
+
+use alloc::vec::Vec;
+
+use outrigger_xen::{
+    Access, Clock, CopyOp, DmaMap, DomId, EventChannels, EventError, GrantError, GrantRef, GrantTable,
+    Instant, MapRequest, MappedPages, Port,
+};
+
+use crate::Shared;
+use crate::event::Events;
+use crate::grant::Grants;
+
+/// Real Xen. There is one, for as long as the domain lives.
+pub struct Xen {
+    pub(crate) domid: DomId,
+    pub(crate) grants: Grants,
+    pub(crate) events: Events,
+    pub(crate) clock: &'static (dyn Clock + Sync),
+}
+
+impl Xen {
+    /// This domain's own number.
+    pub fn domid(&self) -> DomId {
+        self.domid
+    }
+}
+
+impl GrantTable for Xen {
+    type Pages = Shared;
+
+    fn map_pages(
+        &self,
+        dom: DomId,
+        refs: &[GrantRef],
+        access: Access,
+    ) -> Result<MappedPages<Shared>, GrantError> {
+        self.grants.map_pages(dom, refs, access)
+    }
+
+    fn unmap_pages(&self, mapped: MappedPages<Shared>) {
+        self.grants.unmap_pages(mapped);
+    }
+
+    fn map_for_dma(&self, dom: DomId, requests: &[MapRequest], out: &mut Vec<Result<DmaMap, GrantError>>) {
+        self.grants.map_for_dma(dom, requests, out);
+    }
+
+    fn unmap_for_dma(&self, maps: &mut Vec<DmaMap>) {
+        self.grants.unmap_for_dma(maps);
+    }
+
+    fn copy(&self, ops: &[CopyOp], results: &mut [Result<(), GrantError>]) {
+        self.grants.copy(ops, results);
+    }
+}
+
+impl EventChannels for Xen {
+    fn bind_interdomain(&self, dom: DomId, remote: Port) -> Result<Port, EventError> {
+        self.events.bind_interdomain(dom, remote)
+    }
+
+    fn close(&self, port: Port) {
+        self.events.close(port);
+    }
+
+    #[inline]
+    fn notify(&self, port: Port) {
+        self.events.notify(port);
+    }
+
+    #[inline]
+    fn take_pending(&self, each: &mut dyn FnMut(Port)) {
+        self.events.take_pending(each);
+    }
+}
+
+impl Clock for Xen {
+    #[inline]
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+}
