@@ -1,6 +1,7 @@
 //! `arch-arm.h`: the hypercall instruction, the guest's starting state and the machine that `libxl` builds.
 //!
-//! The memory map (`GUEST_*`) is not ABI: a guest must read its device tree. It is here for tests and for tools.
+//! The memory map (`GUEST_*`) is not ABI: a guest must read its device tree. It is here for tests and for
+//! tools.
 
 use core::mem::offset_of;
 

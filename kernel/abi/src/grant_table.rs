@@ -110,8 +110,9 @@ pub const GNTST_eagain: i16 = -12;
 pub const GNTST_no_space: i16 = -13;
 
 layout! {
-    /// `struct grant_entry_v1`: an entry of the table, shared with Xen. To grant: write `domid` and `frame`, a
-    /// barrier, then `flags`. To revoke: compare-and-swap `flags` to 0 while neither `GTF_reading` nor `GTF_writing`.
+    /// `struct grant_entry_v1`: an entry of the table, shared with Xen. To grant: write `domid` and `frame`,
+    /// a barrier, then `flags`. To revoke: compare-and-swap `flags` to 0 while neither `GTF_reading` nor
+    /// `GTF_writing`.
     #[derive(Default)]
     struct GrantEntryV1[8] {
         /// `GTF_*`, written by both sides.
@@ -122,7 +123,8 @@ layout! {
         4 frame: u32,
     }
 
-    /// `struct gnttab_map_grant_ref`: maps one grant of another domain, or of the caller's own (its real domid).
+    /// `struct gnttab_map_grant_ref`: maps one grant of another domain, or of the caller's own (its real
+    /// domid).
     #[derive(Default)]
     struct GnttabMapGrantRef[32] {
         /// Where: a guest-physical address on Arm and HVM, a virtual one in PV; page-aligned, in bytes.

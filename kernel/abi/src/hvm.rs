@@ -1,4 +1,5 @@
-//! `hvm/hvm_op.h` and `hvm/params.h`: what Xen tells a translated guest (HVM, PVH, Arm) of its own pages and ports.
+//! `hvm/hvm_op.h` and `hvm/params.h`: what Xen tells a translated guest (HVM, PVH, Arm) of its own pages and
+//! ports.
 
 use crate::xen::Domid;
 

@@ -70,8 +70,8 @@ layout! {
         16 args: [u64; 6],
     }
 
-    /// `struct vcpu_time_info`: Xen's clock for one vCPU, guarded by `version` like a sequence lock. x86 only in
-    /// practice; Arm guests use the generic timer.
+    /// `struct vcpu_time_info`: Xen's clock for one vCPU, guarded by `version` like a sequence lock. x86 only
+    /// in practice; Arm guests use the generic timer.
     #[derive(Default)]
     struct VcpuTimeInfo[32] {
         /// Odd while Xen writes; unchanged across a consistent read.
@@ -122,7 +122,8 @@ pub struct SharedInfo<V, S> {
     pub vcpu_info: V,
     /// 2-level events: a bit a port, set by Xen, cleared by the guest.
     pub evtchn_pending: [u64; 64],
-    /// 2-level events: a bit a port, set and cleared by the guest. An event that arrives masked makes no upcall.
+    /// 2-level events: a bit a port, set and cleared by the guest. An event that arrives masked makes no
+    /// upcall.
     pub evtchn_mask: [u64; 64],
     /// Guards the wall clock as [`VcpuTimeInfo::version`] guards the clock.
     pub wc_version: u32,

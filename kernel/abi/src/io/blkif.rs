@@ -61,7 +61,8 @@ layout! {
         5 last_sect: u8,
     }
 
-    /// `struct blkif_request`: READ, WRITE, WRITE_BARRIER, FLUSH_DISKCACHE. The largest, hence the slot's size.
+    /// `struct blkif_request`: READ, WRITE, WRITE_BARRIER, FLUSH_DISKCACHE. The largest, hence the slot's
+    /// size.
     #[derive(Default)]
     struct BlkifRequest[112] {
         /// `BLKIF_OP_*`.
@@ -183,7 +184,8 @@ pub mod x86_32 {
     }
 }
 
-/// Offsets in a slot of the request ring, in bytes, for one ABI. All are multiples of 4 but those of [`layout`].
+/// Offsets in a slot of the request ring, in bytes, for one ABI. All are multiples of 4 but those of
+/// [`layout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLayout {
     /// Bytes of a slot.
@@ -202,7 +204,8 @@ pub struct RequestLayout {
     pub indirect_grefs: usize,
 }
 
-/// Offsets of a response, in bytes: the same in every ABI, at the beginning of a slot of [`RequestLayout::size`].
+/// Offsets of a response, in bytes: the same in every ABI, at the beginning of a slot of
+/// [`RequestLayout::size`].
 pub mod response {
     /// `id`, 8 bytes.
     pub const ID: usize = 0;

@@ -1,7 +1,7 @@
 //! `io/ring.h`: the head of a page of requests and responses.
 //!
-//! Slots follow the head at once, each as large as the larger of request and response; their number is what fits,
-//! rounded down to a power of two.
+//! Slots follow the head at once, each as large as the larger of request and response; their number is what
+//! fits, rounded down to a power of two.
 
 layout! {
     /// `struct <name>_sring` without its slots. Indices run freely, modulo 2³².

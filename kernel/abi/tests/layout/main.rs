@@ -1,8 +1,8 @@
 //! The crate against `tests/golden/abi-layout.txt`, and that list against Xen's headers.
 //!
-//! `XEN_HEADERS=/usr/include cargo test -p xen-unikernel-abi` checks the list with the headers of Debian's package
-//! `libxen-dev` (or any folder that holds `xen/xen.h`); without it that one part says that it was left out.
-//! `UPDATE_GOLDEN=1` writes the list anew after a deliberate change.
+//! `XEN_HEADERS=/usr/include cargo test -p xen-unikernel-abi` checks the list with the headers of Debian's
+//! package `libxen-dev` (or any folder that holds `xen/xen.h`); without it that one part says that it was
+//! left out. `UPDATE_GOLDEN=1` writes the list anew after a deliberate change.
 
 mod facts;
 mod headers;
@@ -69,7 +69,8 @@ fn every_declaration_is_in_the_golden_list() {
     assert!(missing.is_empty(), "not in tests/layout/facts: {missing:#?}");
 }
 
-/// The constant or structure that a line of source declares: constants at the margin, structures also in `layout!`.
+/// The constant or structure that a line of source declares: constants at the margin, structures also in
+/// `layout!`.
 fn declared_name(line: &str) -> Option<&str> {
     let rest = line
         .strip_prefix("pub const ")
@@ -115,7 +116,8 @@ fn the_golden_list_is_as_xens_headers_say() {
     }
 }
 
-/// The list holds for `target`; and the same list with any one number changed does not, so the check sees something.
+/// The list holds for `target`; and the same list with any one number changed does not, so the check sees
+/// something.
 fn agree(include: &Path, target: &Target) {
     let golden = golden();
     if let Err(error) = headers::check(include, target, &headers::program(&golden, target)) {
