@@ -1,5 +1,7 @@
 //! The three layouts of a slot.
 
+use xen_unikernel_abi::io::blkif::{RequestLayout, layout};
+
 /// Words of the longest request: 112 bytes.
 pub const SLOT_WORDS: usize = 28;
 
@@ -26,12 +28,12 @@ impl Abi {
     }
 
     /// Bytes a slot: those of the request, which is longer than the response.
-    pub fn slot_bytes(self) -> usize {
+    pub const fn slot_bytes(self) -> usize {
         4 * self.slot_words()
     }
 
     /// Words a slot.
-    pub fn slot_words(self) -> usize {
+    pub const fn slot_words(self) -> usize {
         match self {
             Self::Lp64 => SLOT_WORDS,
             Self::X86_32 => SLOT_WORDS - 1,
@@ -40,10 +42,24 @@ impl Abi {
 
     /// The word at which `id` begins, in requests of every kind. After it: the sector number, then what is the kind's own.
     #[inline]
-    pub(crate) fn id_word(self) -> usize {
+    pub(crate) const fn id_word(self) -> usize {
         match self {
             Self::Lp64 => 2,
             Self::X86_32 => 1,
         }
     }
 }
+
+/// The header's offsets follow from the word that `id` begins at.
+const fn follows(layout: RequestLayout, abi: Abi) -> bool {
+    let id = 4 * abi.id_word();
+    layout.id == id
+        && layout.sector_number == id + 8
+        && layout.seg0 == id + 16
+        && layout.nr_sectors == id + 16
+        && layout.indirect_handle == id + 16
+        && layout.indirect_grefs == id + 20
+        && layout.size == abi.slot_bytes()
+}
+const _: () = assert!(follows(layout::X86_64, Abi::Lp64) && follows(layout::ARM, Abi::Lp64));
+const _: () = assert!(follows(layout::X86_32, Abi::X86_32));

@@ -22,7 +22,7 @@ pub const SECTORS: &str = "sectors";
 pub const SECTOR_SIZE: &str = "sector-size";
 /// Backend, before state 4: physical block size in bytes.
 pub const PHYSICAL_SECTOR_SIZE: &str = "physical-sector-size";
-/// Backend, before state 4: a sum of the `INFO_` values.
+/// Backend, before state 4: a sum of `VDISK_` values.
 pub const INFO: &str = "info";
 /// Backend, before state 4: `FLUSH_DISKCACHE` is served.
 pub const FEATURE_FLUSH_CACHE: &str = "feature-flush-cache";
@@ -51,9 +51,4 @@ pub const RING_REF: &str = "ring-ref";
 /// Frontend: the ring's port.
 pub const EVENT_CHANNEL: &str = "event-channel";
 
-/// `VDISK_CDROM`.
-pub const INFO_CDROM: u32 = 1;
-/// `VDISK_REMOVABLE`.
-pub const INFO_REMOVABLE: u32 = 2;
-/// `VDISK_READONLY`.
-pub const INFO_READONLY: u32 = 4;
+pub use xen_unikernel_abi::io::blkif::{VDISK_CDROM, VDISK_READONLY, VDISK_REMOVABLE};

@@ -1,6 +1,10 @@
 //! Requests.
 
 use outrigger_xen::GrantRef;
+use xen_unikernel_abi::io::blkif::{
+    self, BLKIF_DISCARD_SECURE, BLKIF_OP_DISCARD, BLKIF_OP_FLUSH_DISKCACHE, BLKIF_OP_INDIRECT, BLKIF_OP_READ,
+    BLKIF_OP_WRITE, BLKIF_OP_WRITE_BARRIER,
+};
 
 use crate::segment::{Segment, Segments};
 use crate::{Abi, SLOT_WORDS, Status};
@@ -8,27 +12,14 @@ use crate::{Abi, SLOT_WORDS, Status};
 /// A private copy of one slot. A shorter slot leaves its last word as it was; no field lies there.
 pub type SlotWords = [u32; SLOT_WORDS];
 
-/// Most segments in the slot itself (`BLKIF_MAX_SEGMENTS_PER_REQUEST`).
-pub const MAX_SEGMENTS_PER_REQUEST: usize = 11;
+/// Most segments in the slot itself.
+pub const MAX_SEGMENTS_PER_REQUEST: usize = blkif::BLKIF_MAX_SEGMENTS_PER_REQUEST;
 
 /// Segments that one indirect page holds.
-pub const MAX_SEGMENTS_PER_INDIRECT_PAGE: usize = 512;
+pub const MAX_SEGMENTS_PER_INDIRECT_PAGE: usize = blkif::SEGMENTS_PER_INDIRECT_PAGE;
 
-/// Indirect pages that a request can name (`BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST`).
-const INDIRECT_PAGES: usize = 8;
-
-/// `blkif_request.operation`.
-pub(crate) mod op {
-    pub(crate) const READ: u8 = 0;
-    pub(crate) const WRITE: u8 = 1;
-    pub(crate) const WRITE_BARRIER: u8 = 2;
-    pub(crate) const FLUSH_DISKCACHE: u8 = 3;
-    pub(crate) const DISCARD: u8 = 5;
-    pub(crate) const INDIRECT: u8 = 6;
-}
-
-/// `BLKIF_DISCARD_SECURE`, in the `flag` of a discard.
-const DISCARD_SECURE: u8 = 1;
+/// Indirect pages that a request can name.
+const INDIRECT_PAGES: usize = blkif::BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST;
 
 /// Which way the data goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,8 +119,8 @@ impl<'a> Request<'a> {
         let sector = u64_at(words, id + 2);
         let body = &words[id + 4..];
         match operation {
-            op::READ | op::WRITE => Ok(Self::Data {
-                op: if operation == op::READ {
+            BLKIF_OP_READ | BLKIF_OP_WRITE => Ok(Self::Data {
+                op: if operation == BLKIF_OP_READ {
                     DataOp::Read
                 } else {
                     DataOp::Write
@@ -137,10 +128,10 @@ impl<'a> Request<'a> {
                 sector,
                 segments: inline_segments(body, count)?,
             }),
-            op::INDIRECT => {
+            BLKIF_OP_INDIRECT => {
                 let op = match count {
-                    op::READ => DataOp::Read,
-                    op::WRITE => DataOp::Write,
+                    BLKIF_OP_READ => DataOp::Read,
+                    BLKIF_OP_WRITE => DataOp::Write,
                     _ => return Err(Refusal::Unsupported),
                 };
                 let nr_segments = (words[0] >> 16) as usize;
@@ -162,14 +153,14 @@ impl<'a> Request<'a> {
                     pages,
                 })
             }
-            op::FLUSH_DISKCACHE | op::WRITE_BARRIER if count == 0 => Ok(Self::Flush),
-            op::FLUSH_DISKCACHE | op::WRITE_BARRIER => Ok(Self::Barrier {
+            BLKIF_OP_FLUSH_DISKCACHE | BLKIF_OP_WRITE_BARRIER if count == 0 => Ok(Self::Flush),
+            BLKIF_OP_FLUSH_DISKCACHE | BLKIF_OP_WRITE_BARRIER => Ok(Self::Barrier {
                 sector,
                 segments: inline_segments(body, count)?,
             }),
             // No device of ours can erase securely, so that is not offered.
-            op::DISCARD if count & DISCARD_SECURE != 0 => Err(Refusal::Unsupported),
-            op::DISCARD => Ok(Self::Discard {
+            BLKIF_OP_DISCARD if count & BLKIF_DISCARD_SECURE != 0 => Err(Refusal::Unsupported),
+            BLKIF_OP_DISCARD => Ok(Self::Discard {
                 sector,
                 sectors: u64_at(words, id + 4),
             }),

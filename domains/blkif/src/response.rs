@@ -1,6 +1,10 @@
 //! Responses.
 
-use crate::request::{op, u64_at};
+use xen_unikernel_abi::io::blkif::{
+    BLKIF_OP_INDIRECT, BLKIF_RSP_EOPNOTSUPP, BLKIF_RSP_ERROR, BLKIF_RSP_OKAY,
+};
+
+use crate::request::u64_at;
 use crate::{Abi, SlotWords};
 
 /// `blkif_response.status`.
@@ -8,11 +12,11 @@ use crate::{Abi, SlotWords};
 #[repr(i16)]
 pub enum Status {
     /// `BLKIF_RSP_OKAY`.
-    Okay = 0,
+    Okay = BLKIF_RSP_OKAY,
     /// `BLKIF_RSP_ERROR`.
-    Error = -1,
+    Error = BLKIF_RSP_ERROR,
     /// `BLKIF_RSP_EOPNOTSUPP`.
-    Unsupported = -2,
+    Unsupported = BLKIF_RSP_EOPNOTSUPP,
 }
 
 /// What a response echoes of its request.
@@ -46,7 +50,7 @@ impl Identity {
         let [operation, inner, _, _] = words[0].to_le_bytes();
         Self {
             id: u64_at(words, abi.id_word()),
-            operation: if operation == op::INDIRECT {
+            operation: if operation == BLKIF_OP_INDIRECT {
                 inner
             } else {
                 operation
