@@ -4,7 +4,8 @@
 //! **Distrusts** whatever a guest names (a [`GrantRef`], a [`Port`]): an operation on it fails by value, never by panic.
 //! **Owes** Xen the end of everything it began: each mapping is unmapped once, each port closed once.
 //!
-//! Key types: [`GrantTable`], [`DmaMap`], [`DmaAddr`], [`EventChannels`], [`Clock`], [`Cpu`].
+//! Key types: [`GrantTable`], [`DmaMap`], [`DmaAddr`], [`EventChannels`], [`Clock`], [`Cpu`], and
+//! [`XenStore`](xenstore::XenStore).
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -18,6 +19,7 @@ mod event;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod grant;
+pub mod xenstore;
 
 pub use cpu::{Clock, Cpu, Instant, Wake};
 pub use dma::{DmaAddr, DmaPage, DmaSegment, PAGE_SIZE};

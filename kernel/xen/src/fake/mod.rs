@@ -14,6 +14,7 @@ mod cpu;
 mod event;
 mod grant;
 mod pages;
+mod xenstored;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub use grant::{
     GrantInUse,
 };
 pub use pages::FakePages;
+pub use xenstored::{Caller, Device, Errno, Perm, Perms, Request, Toolstack, Verdict, XenStored};
 
 use event::Ports;
 use grant::{GrantEntry, Mapping};
@@ -106,6 +108,7 @@ struct World {
     now: u64,
     pages_made: u64,
     domains: BTreeMap<DomId, DomainState>,
+    xenstored: XenStored,
     /// Whether unprivileged domains are kept apart (XSM SILO, the default of Debian's arm64 build).
     silo: bool,
 }
