@@ -64,12 +64,12 @@ pub struct PackageSet {
     pub exclude: &'static [&'static str],
 }
 
-/// QEMU for the host. Debian 12's own is too old for what the boards need.
+/// What runs on the host: QEMU (Debian 12's own is too old for what the boards need) and e2fsprogs.
 pub const QEMU: PackageSet = PackageSet {
     name: "qemu",
     architecture: Architecture::Host,
     release: Release::Trixie,
-    packages: &["qemu-system-arm"],
+    packages: &["qemu-system-arm", "e2fsprogs"],
     dependencies: Dependencies::Without(&[]),
     exclude: &[],
 };

@@ -8,9 +8,11 @@
 //! Key types: [`fetch::PackageSet`], [`toolchain::Toolchain`], [`image::Manifest`].
 #![forbid(unsafe_code)]
 
+mod boot;
 mod cache;
 mod fetch;
 mod image;
+mod initramfs;
 mod process;
 mod toolchain;
 
@@ -35,6 +37,11 @@ enum Command {
         /// Images to build; all that have a manifest in `images/` if none is named
         names: Vec<String>,
     },
+    /// Boot Xen with the scenarios named (or all) and check what comes of each
+    Boot {
+        /// Scenarios, by the beginning of their names
+        names: Vec<String>,
+    },
     /// Print the environment in which cargo builds for the guest: `eval "$(cargo xtask guest-env)"`
     GuestEnv,
 }
@@ -43,6 +50,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Fetch => fetch::everything(),
         Command::Image { names } => image::build_named(&names).map(drop),
+        Command::Boot { names } => boot::run_named(&names),
         Command::GuestEnv => toolchain::print_environment(),
     }
 }

@@ -1,0 +1,136 @@
+# What scenarios are written with. Lines that begin with @TOKEN are for the harness; nobody else knows the token.
+. /scenario/env
+
+# say WORD...: one line to the harness.
+say() {
+    echo "@$TOKEN $*"
+}
+
+# check NAME COMMAND...: runs the command in a shell of its own, which ends at the first failure, and reports on it.
+check() {
+    check_name=$1
+    shift
+    # Not as a condition: a shell takes no notice of `set -e` there.
+    (
+        set -e
+        "$@"
+    )
+    case $? in
+    0) say pass "$check_name" ;;
+    *) say fail "$check_name" ;;
+    esac
+}
+
+# fails TEXT COMMAND...: succeeds if the command fails and says TEXT.
+fails() {
+    expected=$1
+    shift
+    if said=$("$@" 2>&1); then
+        echo "succeeded, but was to fail: $*"
+        return 1
+    fi
+    echo "$said"
+    case "$said" in *"$expected"*) return 0 ;; esac
+    echo "failed without saying: $expected"
+    return 1
+}
+
+# Centiseconds since Dom0 started.
+now() {
+    read -r uptime rest </proc/uptime
+    echo "${uptime%.*}${uptime#*.}"
+}
+
+# wait_for SECONDS COMMAND...: until the command succeeds.
+wait_for() {
+    wait_end=$(($(now) + $1 * 100))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        if [ "$(now)" -ge "$wait_end" ]; then
+            echo "waited in vain for: $*"
+            return 1
+        fi
+        usleep 100000
+    done
+}
+
+log_of() {
+    echo "/var/log/xen/console/guest-$1.log"
+}
+
+# said NAME TEXT: whether the console of domain NAME has shown TEXT.
+said() {
+    grep -qF -e "$2" "$(log_of "$1")"
+}
+
+# told NAME WORDS: whether guest NAME has said so in this run's name.
+told() {
+    said "$1" "@$TOKEN $2"
+}
+
+gone() {
+    ! xl domid "$1"
+}
+
+# guest NAME JOB MIB DISK...: creates a stock Debian-kernel guest that does JOB (a file in guest/jobs).
+guest() {
+    guest_name=$1 guest_job=$2 guest_mib=$3
+    shift 3
+    guest_disks=
+    for guest_disk; do
+        guest_disks="$guest_disks'$guest_disk', "
+    done
+    cat >"/tmp/$guest_name.cfg" <<CFG
+name = "$guest_name"
+kernel = "/images/linux"
+ramdisk = "/images/guest.cpio"
+memory = $guest_mib
+vcpus = ${GUEST_VCPUS:-1}
+extra = "console=hvc0 loglevel=5 job=$guest_job token=$TOKEN"
+disk = [ $guest_disks ]
+on_crash = "destroy"
+CFG
+    rm -f "$(log_of "$guest_name")"
+    xl create "/tmp/$guest_name.cfg"
+}
+
+# finish NAME SECONDS: until the guest has powered off; succeeds if its job did.
+finish() {
+    wait_for "$2" gone "$1" && told "$1" "job done"
+}
+
+# disk TARGET VDEV MODE: an xl disk specification (w or r), served by the driver domain `block`, or in the stand-in by
+# Linux in Dom0. TARGET is as the driver domain takes it: virtioN, or virtioN:PARTITION.
+disk() {
+    if [ "$BACKEND" = linux ]; then
+        echo "vdev=$2,format=raw,access=$3,script=block-direct,target=$(dom0_device "$1")"
+    else
+        echo "backend=block,vdev=$2,format=raw,access=$3,target=$1"
+    fi
+}
+
+dom0_device() {
+    for disk_dir in /sys/block/vd*; do
+        if [ "$(cat "$disk_dir/serial")" = "${1%:*}" ]; then
+            case $1 in
+            *:*) echo "/dev/${disk_dir##*/}${1#*:}" ;;
+            *) echo "/dev/${disk_dir##*/}" ;;
+            esac
+        fi
+    done
+}
+
+# Every console that xenconsoled logs, also to the harness, with the domain's name before each line.
+relay_consoles() {
+    relayed=
+    while :; do
+        for log in /var/log/xen/console/*.log; do
+            case "$relayed" in *" $log "*) continue ;; esac
+            [ -f "$log" ] || continue
+            relayed="$relayed $log "
+            name=${log##*/guest-}
+            tail -n +1 -F "$log" 2>/dev/null | awk -v name="${name%.log}" '{ print name "| " $0; fflush() }' &
+        done
+        usleep 200000
+    done
+}

@@ -1,0 +1,289 @@
+//! QEMU: one emulated machine, its consoles, and its end.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::console::{self, Event, Line};
+use super::disk::Disk;
+use super::tools::HostTools;
+use super::tree::Module;
+use crate::process;
+
+/// Where Dom0's kernel and ramdisk are put: clear of Xen and of the device tree, which QEMU places low in RAM.
+const KERNEL_ADDRESS: u64 = 0x4900_0000;
+const RAMDISK_ADDRESS: u64 = 0x4e00_0000;
+
+/// The hardware of a machine: QEMU's `virt` board.
+#[derive(Clone, Debug)]
+pub struct Board {
+    /// Processors.
+    pub cpus: u32,
+    /// RAM in MiB.
+    pub memory_mib: u32,
+    /// The disks and their images; disk N has the serial number `virtioN`.
+    pub disks: Vec<(Disk, PathBuf)>,
+    /// Count instructions (one is 4 ns of the machine's time), so that its figures repeat. Wants one processor.
+    pub count_instructions: bool,
+}
+
+/// What a machine boots.
+#[derive(Clone, Debug)]
+pub struct Software {
+    /// Xen.
+    pub hypervisor: PathBuf,
+    /// Xen's device tree, `/chosen` included.
+    pub device_tree: PathBuf,
+    /// Dom0's kernel.
+    pub kernel: PathBuf,
+    /// Dom0's ramdisk.
+    pub ramdisk: PathBuf,
+}
+
+/// Describes the kernel and the ramdisk as [`Machine::start`] will load them.
+pub fn modules(kernel: &Path, ramdisk: &Path) -> Result<[Module; 2]> {
+    let kernel = Module {
+        address: KERNEL_ADDRESS,
+        size: fs::metadata(kernel)?.len(),
+        kind: "multiboot,kernel",
+    };
+    let ramdisk = Module {
+        address: RAMDISK_ADDRESS,
+        size: fs::metadata(ramdisk)?.len(),
+        kind: "multiboot,ramdisk",
+    };
+    if kernel.address + kernel.size > ramdisk.address {
+        bail!("the kernel is too large for its place ({} bytes)", kernel.size);
+    }
+    Ok([kernel, ramdisk])
+}
+
+impl Board {
+    /// The device tree that QEMU makes for this board; it is the same whatever disks there are.
+    pub fn device_tree(&self, tools: &HostTools, to: &Path) -> Result<()> {
+        let mut qemu = tools.qemu();
+        self.base(&mut qemu, &format!(",dumpdtb={}", escaped(to)));
+        process::output(&mut qemu).map(drop)
+    }
+
+    fn base(&self, qemu: &mut Command, machine_options: &str) {
+        qemu.args([
+            "-M",
+            &format!("virt,virtualization=on,gic-version=2{machine_options}"),
+            "-cpu",
+            "cortex-a72",
+        ]);
+        qemu.args(["-smp", &self.cpus.to_string(), "-m", &self.memory_mib.to_string()]);
+        qemu.args(["-nic", "none", "-display", "none", "-no-reboot"]);
+        qemu.args(["-global", "virtio-mmio.force-legacy=false"]);
+        if self.count_instructions {
+            qemu.args(["-icount", "shift=2,sleep=off"]);
+        }
+    }
+
+    fn devices(&self, qemu: &mut Command) {
+        // Dom0's own device: transport 0, on a page of registers that no driver domain gets.
+        qemu.args(["-device", "virtio-serial-device,bus=virtio-mmio-bus.0"]);
+        qemu.args(["-device", "virtserialport,chardev=port,name=outrigger"]);
+        for (index, (disk, image)) in self.disks.iter().enumerate() {
+            // `cache=unsafe`: a test's disk does not outlive its machine, and host flushes would measure the host.
+            let options = "format=raw,if=none,cache=unsafe,discard=unmap,detect-zeroes=off";
+            qemu.args([
+                "-drive",
+                &format!("id=disk{index},file={},{options}", escaped(image)),
+            ]);
+            let Disk {
+                queues, transport, ..
+            } = disk;
+            let device =
+                format!("virtio-blk-device,drive=disk{index},serial=virtio{index},num-queues={queues}");
+            qemu.args(["-device", &format!("{device},bus=virtio-mmio-bus.{transport}")]);
+        }
+    }
+}
+
+/// QEMU's option syntax wants a comma in a value twice.
+fn escaped(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
+/// A running machine. It ends when this is dropped, and by the kernel's hand if this process dies.
+pub struct Machine {
+    qemu: Child,
+    events: Receiver<Event>,
+    monitor: TcpStream,
+    guest_errors: PathBuf,
+    guest_errors_read: usize,
+    consoles_open: usize,
+    started: Instant,
+}
+
+impl Machine {
+    /// Starts QEMU; its own output and reports go to the folder `dir`.
+    pub fn start(board: &Board, software: &Software, tools: &HostTools, dir: &Path) -> Result<Self> {
+        let guest_errors = dir.join("guest-errors.log");
+        let mut qemu = tools.qemu();
+        board.base(&mut qemu, "");
+        board.devices(&mut qemu);
+        qemu.arg("-kernel")
+            .arg(&software.hypervisor)
+            .arg("-dtb")
+            .arg(&software.device_tree);
+        for (file, address) in [
+            (&software.kernel, KERNEL_ADDRESS),
+            (&software.ramdisk, RAMDISK_ADDRESS),
+        ] {
+            qemu.args([
+                "-device",
+                &format!("loader,file={},addr={address:#x},force-raw=on", escaped(file)),
+            ]);
+        }
+        qemu.args(["-d", "guest_errors", "-D"]).arg(&guest_errors);
+
+        // QEMU connects to us: ports chosen by the kernel are free, and nothing is left behind.
+        let listeners =
+            ["serial", "port", "monitor"].map(|name| TcpListener::bind("127.0.0.1:0").map(|l| (name, l)));
+        let mut consoles = Vec::new();
+        for listener in listeners {
+            let (name, listener) = listener?;
+            let port = listener.local_addr()?.port();
+            qemu.args([
+                "-chardev",
+                &format!("socket,id={name},host=127.0.0.1,port={port},server=off"),
+            ]);
+            listener.set_nonblocking(true)?;
+            consoles.push(listener);
+        }
+        qemu.args([
+            "-serial",
+            "chardev:serial",
+            "-mon",
+            "chardev=monitor,mode=readline",
+        ]);
+        let output = File::create(dir.join("qemu.log"))?;
+        qemu.stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+
+        let mut qemu = qemu.spawn().context("cannot run setpriv and QEMU")?;
+        let connected: Result<Vec<TcpStream>> = consoles
+            .iter()
+            .map(|listener| accept(listener, &mut qemu))
+            .collect();
+        let connected = connected
+            .inspect_err(|_| end(&mut qemu))
+            .with_context(|| said(&dir.join("qemu.log")))?;
+        let [serial, port, monitor] = <[TcpStream; 3]>::try_from(connected)
+            .ok()
+            .context("three consoles")?;
+        let (sender, events) = mpsc::channel();
+        for (name, stream) in [("xen", serial), ("dom0", port), ("monitor", monitor.try_clone()?)] {
+            let sender = sender.clone();
+            thread::spawn(move || console::read_lines(stream, name, &sender));
+        }
+        let started = Instant::now();
+        Ok(Self {
+            qemu,
+            events,
+            monitor,
+            guest_errors,
+            guest_errors_read: 0,
+            consoles_open: 3,
+            started,
+        })
+    }
+
+    /// Time since the machine was switched on.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The next line of any console, or none after `patience`, or when the machine is off.
+    pub fn next_line(&mut self, patience: Duration) -> Option<Line> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(line) = self.next_guest_error() {
+                return Some(line);
+            }
+            // In slices: what QEMU writes to a file rings no bell.
+            let slice = deadline
+                .saturating_duration_since(Instant::now())
+                .min(Duration::from_millis(200));
+            match self.events.recv_timeout(slice) {
+                Ok(Event::Line(line)) => return Some(line),
+                Ok(Event::Closed) => self.consoles_open -= 1,
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) if Instant::now() >= deadline => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// Whether the machine still runs, or has lines that nobody has read.
+    pub fn is_on(&self) -> bool {
+        self.consoles_open > 0
+    }
+
+    /// Types `command` at QEMU's monitor.
+    pub fn monitor(&mut self, command: &str) -> Result<()> {
+        self.monitor
+            .write_all(format!("{command}\n").as_bytes())
+            .context("QEMU's monitor is gone")
+    }
+
+    fn next_guest_error(&mut self) -> Option<Line> {
+        let written = fs::read(&self.guest_errors).ok()?;
+        let new = written.get(self.guest_errors_read..)?;
+        let end = new.iter().position(|&byte| byte == b'\n')?;
+        self.guest_errors_read += end + 1;
+        Some(Line {
+            console: "qemu".to_owned(),
+            text: String::from_utf8_lossy(&new[..end]).into_owned(),
+        })
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        end(&mut self.qemu);
+    }
+}
+
+fn end(qemu: &mut Child) {
+    // It may have ended by itself; either way it is waited for.
+    let _ = qemu.kill();
+    let _ = qemu.wait();
+}
+
+fn accept(listener: &TcpListener, qemu: &mut Child) -> Result<TcpStream> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false)?;
+                return Ok(stream);
+            }
+            Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error.into()),
+            Err(_) if qemu.try_wait()?.is_some() => bail!("QEMU ended at once"),
+            Err(_) if Instant::now() > deadline => bail!("QEMU does not connect its consoles"),
+            Err(_) => thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+fn said(log: &Path) -> String {
+    let lines = File::open(log).map(|file| {
+        BufReader::new(file)
+            .lines()
+            .map_while(Result::ok)
+            .collect::<Vec<_>>()
+    });
+    lines.unwrap_or_default().join("\n")
+}

@@ -1,0 +1,284 @@
+//! One run of one scenario: prepare its files, boot, watch, judge.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::console::{self, Line, Report};
+use super::machine::{self, Board, Machine, Software};
+use super::tools::HostTools;
+use super::{Backend, Scenario, tree};
+use crate::image;
+use crate::initramfs::{Archive, Sources};
+
+const XEN_BOOTARGS: &str =
+    "console=dtuart dtuart=/pl011@9000000 dom0_mem=512M xsm=dummy loglvl=info guest_loglvl=info";
+const DOM0_BOOTARGS: &str = "console=hvc0 loglevel=5 panic=-1";
+/// How long a console may go on after an alarm, so that the whole trace is in the log.
+const AFTERMATH: Duration = Duration::from_millis(700);
+/// How many of the last lines a failure shows.
+const LAST_LINES: usize = 40;
+
+/// What all runs share: the fetched programs.
+pub struct Runner {
+    tools: HostTools,
+    sources: Sources,
+    scripts: PathBuf,
+}
+
+/// What is known of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is expected, and was not reported on.
+    Missing,
+    /// It was reported as passed, and never as failed.
+    Passed,
+    /// It was reported as failed.
+    Failed,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The scenario's name.
+    pub scenario: &'static str,
+    /// Every expected check, and any other that was reported on.
+    pub checks: BTreeMap<String, Verdict>,
+    /// What ended the run before its end, if anything did.
+    pub broken: Option<String>,
+    /// Figures reported by Dom0 and the guests.
+    pub values: BTreeMap<String, String>,
+    /// How long the machine was on.
+    pub age: Duration,
+    last_lines: Vec<String>,
+    log: PathBuf,
+}
+
+impl Outcome {
+    /// How many checks did not pass.
+    pub fn failed(&self) -> usize {
+        let failed = self.checks.len() - self.passed();
+        // A run that broke off after its last check has still failed.
+        if failed == 0 && self.broken.is_some() {
+            1
+        } else {
+            failed
+        }
+    }
+
+    /// How many checks passed.
+    pub fn passed(&self) -> usize {
+        self.checks
+            .values()
+            .filter(|verdict| **verdict == Verdict::Passed)
+            .count()
+    }
+
+    /// Shows the checks, and if something failed the last lines of all consoles.
+    pub fn print(&self) {
+        println!("{} ({:.0} s)", self.scenario, self.age.as_secs_f32());
+        for (check, verdict) in &self.checks {
+            match verdict {
+                Verdict::Passed => println!("  pass {check}"),
+                Verdict::Failed => println!("  FAIL {check}"),
+                Verdict::Missing => println!("  FAIL {check} (not reported on)"),
+            }
+        }
+        if self.failed() > 0 {
+            if let Some(broken) = &self.broken {
+                println!("  FAIL {broken}");
+            }
+            println!("  the last lines of {}:", self.log.display());
+            for line in &self.last_lines {
+                println!("    {line}");
+            }
+        }
+    }
+}
+
+impl Runner {
+    /// Fetches what every run needs.
+    pub fn prepare() -> Result<Self> {
+        let scripts = image::workspace().join("tests/boot");
+        Ok(Self {
+            tools: HostTools::fetch()?,
+            sources: Sources::fetch()?,
+            scripts,
+        })
+    }
+
+    /// Boots `scenario`. What goes wrong inside the machine is in the outcome; an error is the harness's own.
+    pub fn run(&self, scenario: &Scenario) -> Result<Outcome> {
+        let dir = image::target_dir().join("boot").join(scenario.name);
+        crate::cache::remove(&dir)?;
+        fs::create_dir_all(&dir)?;
+        let token = token()?;
+        let (board, software) = self
+            .lay_out(scenario, &token, &dir)
+            .with_context(|| scenario.name.to_owned())?;
+        let machine = Machine::start(&board, &software, &self.tools, &dir)?;
+        watch(machine, scenario, &token, &dir.join("console.log"))
+    }
+
+    fn lay_out(&self, scenario: &Scenario, token: &str, dir: &Path) -> Result<(Board, Software)> {
+        let mut disks = Vec::new();
+        for (index, disk) in scenario.disks.iter().enumerate() {
+            let image = dir.join(format!("disk{index}.img"));
+            disk.create(&image, &self.tools)?;
+            disks.push((*disk, image));
+        }
+        let board = Board {
+            cpus: 2,
+            memory_mib: 2048,
+            disks,
+            count_instructions: false,
+        };
+        let base = dir.join("base.dtb");
+        board.device_tree(&self.tools, &base)?;
+
+        let mut archive = Archive::default();
+        let kernel = self.sources.kernel()?;
+        archive.file("images/linux", &fs::read(&kernel)?)?;
+        archive.file(
+            "images/guest.cpio",
+            &self.sources.guest(&self.scripts.join("guest"), scenario.fio)?,
+        )?;
+        let script = self
+            .scripts
+            .join("scenarios")
+            .join(format!("{}.sh", scenario.name));
+        archive.file(
+            "scenario/run",
+            &fs::read(&script).with_context(|| script.display().to_string())?,
+        )?;
+        let (backend, host_tree) = match scenario.backend {
+            Backend::Linux => ("linux", fs::read(&base)?),
+            Backend::DriverDomain(_) => anyhow::bail!("driver domains are not wired up"),
+        };
+        archive.file(
+            "scenario/env",
+            format!("TOKEN={token}\nBACKEND={backend}\n").as_bytes(),
+        )?;
+
+        let ramdisk = dir.join("dom0.cpio");
+        let mut file = File::create(&ramdisk)?;
+        file.write_all(&self.sources.dom0(&self.scripts.join("dom0"))?)?;
+        file.write_all(&archive.finish()?)?;
+        drop(file);
+
+        let modules = machine::modules(&kernel, &ramdisk)?;
+        let device_tree = dir.join("boot.dtb");
+        fs::write(
+            &device_tree,
+            tree::with_chosen(&host_tree, &modules, XEN_BOOTARGS, DOM0_BOOTARGS)?,
+        )?;
+        Ok((
+            board,
+            Software {
+                hypervisor: self.sources.hypervisor(),
+                device_tree,
+                kernel,
+                ramdisk,
+            },
+        ))
+    }
+}
+
+/// A word that nothing in the machine can know but by being told it in this run.
+fn token() -> Result<String> {
+    let mut random = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut random)?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn watch(mut machine: Machine, scenario: &Scenario, token: &str, log: &Path) -> Result<Outcome> {
+    let mut outcome = Outcome {
+        scenario: scenario.name,
+        checks: scenario
+            .checks
+            .iter()
+            .map(|check| ((*check).to_owned(), Verdict::Missing))
+            .collect(),
+        broken: None,
+        values: BTreeMap::new(),
+        age: Duration::ZERO,
+        last_lines: Vec::new(),
+        log: log.to_owned(),
+    };
+    let mut lines = Log {
+        file: File::create(log)?,
+        last: Vec::new(),
+    };
+    loop {
+        let left = scenario.timeout.saturating_sub(machine.age());
+        let Some(line) = machine.next_line(left) else {
+            let why = if machine.is_on() {
+                "not finished in time"
+            } else {
+                "the machine went off"
+            };
+            outcome.broken = Some(format!("{why} ({:.0} s)", machine.age().as_secs_f32()));
+            break;
+        };
+        lines.add(&machine, &line)?;
+        if let Some(why) = console::alarm(&line) {
+            outcome.broken = Some(format!(
+                "{why} on the console of {}: {}",
+                line.console,
+                line.text.trim()
+            ));
+            let until = machine.age() + AFTERMATH;
+            while let Some(line) = machine.next_line(until.saturating_sub(machine.age())) {
+                lines.add(&machine, &line)?;
+            }
+            break;
+        }
+        match console::report(&line, token) {
+            Some(Report::Pass(check)) => {
+                let verdict = outcome.checks.entry(check).or_insert(Verdict::Missing);
+                if *verdict == Verdict::Missing {
+                    *verdict = Verdict::Passed;
+                }
+            }
+            Some(Report::Fail(check)) => {
+                outcome.checks.insert(check, Verdict::Failed);
+            }
+            Some(Report::Value(name, value)) => {
+                outcome.values.insert(name, value);
+            }
+            Some(Report::Monitor(command)) => machine.monitor(&command)?,
+            Some(Report::End) => break,
+            Some(Report::Remark(_)) | None => {}
+        }
+    }
+    outcome.age = machine.age();
+    outcome.last_lines = lines.last;
+    Ok(outcome)
+}
+
+/// Everything that was said, in a file, and the end of it at hand.
+struct Log {
+    file: File,
+    last: Vec<String>,
+}
+
+impl Log {
+    fn add(&mut self, machine: &Machine, line: &Line) -> Result<()> {
+        let text = format!(
+            "{:7.2} {:>8}| {}",
+            machine.age().as_secs_f32(),
+            line.console,
+            line.text
+        );
+        writeln!(self.file, "{text}")?;
+        if self.last.len() == LAST_LINES {
+            self.last.remove(0);
+        }
+        self.last.push(text);
+        Ok(())
+    }
+}

@@ -1,0 +1,261 @@
+//! The root file systems of Dom0 and of the guests: `newc` archives made from unpacked Debian packages.
+//!
+//! They are not compressed: unpacking costs an emulated processor more than loading does. The kernel accepts several
+//! archives in a row, so that what differs between scenarios is a small second archive behind a base.
+
+mod elf;
+mod modules;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use cpio::newc;
+
+use crate::fetch;
+
+const DIRECTORY: u32 = 0o040_000;
+const FILE: u32 = 0o100_000;
+const SYMLINK: u32 = 0o120_000;
+
+/// An archive under construction.
+#[derive(Default)]
+pub struct Archive {
+    bytes: Vec<u8>,
+    directories: BTreeSet<PathBuf>,
+    inodes: u32,
+}
+
+impl Archive {
+    /// Adds a folder, and those above it, unless they are there.
+    pub fn directory(&mut self, path: &str) -> Result<()> {
+        let path = Path::new(path.trim_matches('/'));
+        let mut ancestors: Vec<&Path> = path.ancestors().filter(|a| !a.as_os_str().is_empty()).collect();
+        ancestors.reverse();
+        for ancestor in ancestors {
+            if self.directories.insert(ancestor.to_owned()) {
+                self.entry(&ancestor.to_string_lossy(), DIRECTORY | 0o755, &[])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a plain file.
+    pub fn file(&mut self, path: &str, contents: &[u8]) -> Result<()> {
+        self.with_parent(path, FILE | 0o644, contents)
+    }
+
+    /// Adds a file that can be run.
+    pub fn program(&mut self, path: &str, contents: &[u8]) -> Result<()> {
+        self.with_parent(path, FILE | 0o755, contents)
+    }
+
+    /// Adds a symbolic link at `path` that points to `to`.
+    pub fn symlink(&mut self, path: &str, to: &str) -> Result<()> {
+        self.with_parent(path, SYMLINK | 0o777, to.as_bytes())
+    }
+
+    /// Adds the files of the folder `from` below `to`, as programs.
+    pub fn programs_from(&mut self, from: &Path, to: &str) -> Result<()> {
+        let mut files: Vec<_> = fs::read_dir(from)
+            .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect())
+            .with_context(|| format!("cannot read {}", from.display()))?;
+        files.sort();
+        for file in files.iter().filter(|file| file.is_file()) {
+            let name = file.file_name().context("a file has a name")?.to_string_lossy();
+            self.program(&format!("{to}/{name}"), &fs::read(file)?)?;
+        }
+        Ok(())
+    }
+
+    /// The finished archive; another one may follow it.
+    pub fn finish(self) -> Result<Vec<u8>> {
+        let mut bytes = newc::trailer(self.bytes)?;
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        Ok(bytes)
+    }
+
+    fn with_parent(&mut self, path: &str, mode: u32, contents: &[u8]) -> Result<()> {
+        let path = path.trim_start_matches('/');
+        if let Some((parent, _)) = path.rsplit_once('/') {
+            self.directory(parent)?;
+        }
+        self.entry(path, mode, contents)
+    }
+
+    fn entry(&mut self, path: &str, mode: u32, contents: &[u8]) -> Result<()> {
+        use std::io::Write;
+        self.inodes += 1;
+        let size = u32::try_from(contents.len()).context("a file of an initramfs is below 4 GiB")?;
+        let mut writer = newc::Builder::new(path)
+            .ino(self.inodes)
+            .mode(mode)
+            .write(&mut self.bytes, size);
+        writer.write_all(contents)?;
+        writer.finish()?;
+        Ok(())
+    }
+}
+
+/// The unpacked packages that root file systems are made of.
+pub struct Sources {
+    /// Xen's hypervisor, toolstack and the guests' programs.
+    pub xen: PathBuf,
+    /// The kernel and its modules.
+    pub linux: PathBuf,
+}
+
+impl Sources {
+    /// Fetches them if need be.
+    pub fn fetch() -> Result<Self> {
+        Ok(Self {
+            xen: fetch::XEN.root()?,
+            linux: fetch::LINUX.root()?,
+        })
+    }
+
+    /// Xen as QEMU's `-kernel` takes it.
+    pub fn hypervisor(&self) -> PathBuf {
+        self.xen.join("boot/xen-4.20-arm64")
+    }
+
+    /// Debian's kernel, for Dom0 and the guests.
+    pub fn kernel(&self) -> Result<PathBuf> {
+        let boot = self.linux.join("boot");
+        let found = fs::read_dir(&boot)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .find(|path| {
+                path.file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-"))
+            });
+        found.with_context(|| format!("no kernel in {}", boot.display()))
+    }
+
+    /// Dom0 without what a scenario adds: Xen's toolstack, and `scripts` at its root (`init` among them).
+    pub fn dom0(&self, scripts: &Path) -> Result<Vec<u8>> {
+        let mut archive = Archive::default();
+        self.base(&mut archive)?;
+        self.programs(
+            &mut archive,
+            &[
+                "usr/lib/xen-4.20/bin/xl",
+                "usr/lib/xen-4.20/bin/xenstored",
+                "usr/lib/xen-4.20/bin/xenconsoled",
+                "usr/lib/xen-4.20/bin/xenconsole",
+                "usr/lib/xen-4.20/bin/xen-init-dom0",
+                "usr/lib/xen-4.20/bin/libxl-save-helper",
+                "usr/bin/xenstore-read",
+                "usr/bin/xenstore-write",
+                "usr/bin/xenstore-ls",
+                "usr/bin/xenstore-list",
+                "usr/bin/xenstore-rm",
+                "usr/bin/xenstore-watch",
+                // Asked for by name when a thread ends.
+                "usr/lib/aarch64-linux-gnu/libgcc_s.so.1",
+            ],
+        )?;
+        archive.symlink("usr/lib/xen-4.20/bin/xenstore-read", "/usr/bin/xenstore-read")?;
+        // xenconsoled exits without its log folder, and `xl create` then waits for a console in vain.
+        for directory in [
+            "var/log/xen/console",
+            "var/lib/xen",
+            "var/run/xen",
+            "run/xenstored",
+            "etc/xen/scripts",
+        ] {
+            archive.directory(directory)?;
+        }
+        archive.file("etc/xen/xl.conf", b"autoballoon=0\n")?;
+        let wanted = [
+            "xen-evtchn",
+            "xen-gntdev",
+            "xen-gntalloc",
+            "xen-privcmd",
+            "xenfs",
+            "virtio_mmio",
+            "virtio_blk",
+            "xen-blkback",
+        ];
+        modules::add(&mut archive, &self.linux, &wanted)?;
+        archive.programs_from(scripts, "")?;
+        archive.symlink("etc/xen/scripts/block-direct", "/block-direct")?;
+        archive.finish()
+    }
+
+    /// A stock guest: Debian's kernel modules, busybox, e2fsprogs, fio if `fio`, and `scripts` at its root.
+    pub fn guest(&self, scripts: &Path, fio: bool) -> Result<Vec<u8>> {
+        let mut archive = Archive::default();
+        self.base(&mut archive)?;
+        let programs: &[&str] = &["usr/sbin/e2fsck", "usr/sbin/mke2fs", "usr/bin/fio"];
+        self.programs(&mut archive, if fio { programs } else { &programs[..2] })?;
+        modules::add(
+            &mut archive,
+            &self.linux,
+            &["xen-blkfront", "ext4", "crc32c_generic"],
+        )?;
+        archive.programs_from(scripts, "")?;
+        archive.programs_from(&scripts.join("jobs"), "jobs")?;
+        archive.finish()
+    }
+
+    fn base(&self, archive: &mut Archive) -> Result<()> {
+        for directory in ["dev", "proc", "sys", "run", "tmp", "mnt", "etc"] {
+            archive.directory(directory)?;
+        }
+        for (link, to) in [
+            ("bin", "usr/bin"),
+            ("sbin", "usr/sbin"),
+            ("lib", "usr/lib"),
+            ("var/run", "/run"),
+        ] {
+            archive.symlink(link, to)?;
+        }
+        archive.program("usr/bin/busybox", &fs::read(self.xen.join("usr/bin/busybox"))?)?;
+        archive.symlink("usr/bin/sh", "busybox")
+    }
+
+    /// Adds programs with the libraries they load.
+    fn programs(&self, archive: &mut Archive, programs: &[&str]) -> Result<()> {
+        for path in elf::with_libraries(&self.xen, programs)? {
+            let contents = fs::read(self.xen.join(&path)).with_context(|| path.display().to_string())?;
+            archive.program(&path.to_string_lossy(), &contents)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn archives_hold_what_was_put_in() {
+        let mut archive = Archive::default();
+        archive.program("/usr/bin/true", b"#!/bin/sh\n").unwrap();
+        archive.symlink("usr/bin/false", "true").unwrap();
+        let bytes = archive.finish().unwrap();
+        assert_eq!(bytes.len() % 512, 0);
+
+        let mut rest: &[u8] = &bytes;
+        let mut seen = Vec::new();
+        loop {
+            let mut reader = newc::Reader::new(rest).unwrap();
+            if reader.entry().is_trailer() {
+                break;
+            }
+            let mut contents = Vec::new();
+            std::io::Read::read_to_end(&mut reader, &mut contents).unwrap();
+            seen.push((reader.entry().name().to_owned(), reader.entry().mode(), contents));
+            rest = reader.finish().unwrap();
+        }
+        let names: Vec<&str> = seen.iter().map(|(name, ..)| name.as_str()).collect();
+        assert_eq!(names, ["usr", "usr/bin", "usr/bin/true", "usr/bin/false"]);
+        assert_eq!(seen[2].1, FILE | 0o755);
+        assert_eq!(seen[2].2, b"#!/bin/sh\n");
+        assert_eq!(
+            (seen[3].1, seen[3].2.as_slice()),
+            (SYMLINK | 0o777, b"true".as_slice())
+        );
+    }
+}

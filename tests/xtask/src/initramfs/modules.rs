@@ -1,0 +1,81 @@
+//! Kernel modules: found by name, unpacked, and listed in an order in which they can be loaded.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use object::{Object, ObjectSection};
+
+use super::Archive;
+
+/// Adds the modules `wanted`, and those they depend on, to `/modules`, named so that their sorted order loads them.
+///
+/// A module that is built into Debian's kernel is no error: it is simply not there.
+pub fn add(archive: &mut Archive, linux: &Path, wanted: &[&str]) -> Result<()> {
+    let mut files = HashMap::new();
+    find(&linux.join("usr/lib/modules"), &mut files)?;
+    let mut order = Vec::new();
+    for name in wanted {
+        visit(&key(name), &files, &mut order)?;
+    }
+    for (position, (name, contents)) in order.iter().enumerate() {
+        archive.file(&format!("modules/{position:02}-{name}.ko"), contents)?;
+    }
+    Ok(())
+}
+
+/// The kernel takes `-` and `_` in module names for the same.
+fn key(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+fn find(dir: &Path, files: &mut HashMap<String, PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
+        let path = entry?.path();
+        if path.is_dir() && !path.is_symlink() {
+            find(&path, files)?;
+        } else if let Some(name) = path
+            .file_name()
+            .and_then(|name| name.to_str()?.strip_suffix(".ko.xz"))
+        {
+            files.insert(key(name), path);
+        }
+    }
+    Ok(())
+}
+
+fn visit(name: &str, files: &HashMap<String, PathBuf>, order: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
+    let Some(path) = files.get(name) else {
+        return Ok(());
+    };
+    if order.iter().any(|(done, _)| done == name) {
+        return Ok(());
+    }
+    let mut contents = Vec::new();
+    lzma_rs::xz_decompress(&mut fs::read(path)?.as_slice(), &mut contents)
+        .map_err(|error| anyhow::anyhow!("{}: {error:?}", path.display()))?;
+    for dependency in dependencies(&contents).with_context(|| path.display().to_string())? {
+        visit(&key(&dependency), files, order)?;
+    }
+    order.push((name.to_owned(), contents));
+    Ok(())
+}
+
+/// The `depends=` of a module's `.modinfo`: names with commas between them. Soft dependencies are not followed.
+fn dependencies(module: &[u8]) -> Result<Vec<String>> {
+    let elf = object::File::parse(module)?;
+    let section = elf
+        .section_by_name(".modinfo")
+        .context("a kernel module without .modinfo")?;
+    let info = section.data()?;
+    let depends = info
+        .split(|&byte| byte == 0)
+        .find_map(|entry| entry.strip_prefix(b"depends="));
+    let names = String::from_utf8_lossy(depends.unwrap_or_default()).into_owned();
+    Ok(names
+        .split(',')
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect())
+}
