@@ -16,6 +16,7 @@ use super::SPI_BASE;
 use super::gic::{Gic, Trigger};
 use super::mmu::{CannotMap, Mmu, Use};
 use super::processor::Processor;
+use super::timer::Timer;
 use crate::hypercalls::{Errno, hvm_param};
 use crate::pages::Pages;
 use crate::{Device, Registers, Shared, heap};
@@ -96,6 +97,7 @@ const DEVICE_TREE_MAX: usize = 2 << 20;
 /// # Safety
 /// Called once, first of all, with the address that the boot protocol gave us, which the early map covers.
 pub(crate) unsafe fn describe(device_tree: usize) -> Result<Description, Unusable> {
+    let timer = Timer::new();
     // SAFETY: the header's totalsize word; the whole blob lies in RAM that nothing else uses, for ever (below).
     let blob: &'static [u8] = unsafe {
         let size = u32::from_be(*((device_tree + 4) as *const u32)) as usize;
@@ -192,7 +194,7 @@ pub(crate) unsafe fn describe(device_tree: usize) -> Result<Description, Unusabl
         .first()
         .ok_or(Unusable::DeviceTree("hypervisor has no interrupt"))?
         .0;
-    let mut processor = Processor::new(gic, events);
+    let mut processor = Processor::new(gic, timer, events);
 
     let mut devices = Vec::new();
     for node in passthrough.iter().flat_map(|node| node.children()) {

@@ -22,12 +22,12 @@ pub struct Processor {
 }
 
 impl Processor {
-    pub(super) fn new(gic: Gic, events: u32) -> Self {
+    pub(super) fn new(gic: Gic, timer: Timer, events: u32) -> Self {
         gic.enable(events, Trigger::Level, Priority::High);
         gic.enable(timer::INTERRUPT, Trigger::Level, Priority::High);
         Self {
             gic,
-            timer: Timer::new(),
+            timer,
             events,
             devices: Vec::new(),
             taken: 0,

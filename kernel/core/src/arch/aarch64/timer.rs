@@ -10,6 +10,8 @@ pub(crate) const INTERRUPT: u32 = 27;
 /// Converts between counter ticks and nanoseconds by multiplication and shift, exact to 2⁻³².
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timer {
+    /// The counter when the domain was entered: its clock begins there.
+    start: u64,
     /// Nanoseconds a tick, 32.32 fixed point.
     ns_per_tick: u64,
     /// Ticks a nanosecond, 32.32 fixed point.
@@ -17,9 +19,11 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
+    /// Starts the clock.
     pub(crate) fn new() -> Self {
         let hz = CNTFRQ_EL0.get().max(1);
         Self {
+            start: CNTVCT_EL0.get(),
             ns_per_tick: (1_000_000_000u64 << 32) / hz,
             ticks_per_ns: (hz << 32) / 1_000_000_000,
         }
@@ -28,13 +32,14 @@ impl Timer {
     #[inline]
     pub(crate) fn now(&self) -> Instant {
         isb(barrier::SY); // The counter may otherwise be read early.
-        Instant(((u128::from(CNTVCT_EL0.get()) * u128::from(self.ns_per_tick)) >> 32) as u64)
+        let ticks = CNTVCT_EL0.get() - self.start;
+        Instant(((u128::from(ticks) * u128::from(self.ns_per_tick)) >> 32) as u64)
     }
 
     /// Interrupts at `deadline` or just after; at once if it has passed.
     pub(crate) fn set(&self, deadline: Instant) {
         let ticks = ((u128::from(deadline.0) * u128::from(self.ticks_per_ns)) >> 32) as u64;
-        CNTV_CVAL_EL0.set(ticks.saturating_add(1));
+        CNTV_CVAL_EL0.set(self.start.saturating_add(ticks).saturating_add(1));
         CNTV_CTL_EL0.write(CNTV_CTL_EL0::ENABLE::SET);
         isb(barrier::SY);
     }
