@@ -1,0 +1,288 @@
+//! A disk on its model, and a plain `Vec<u8>` that says what must be on it.
+#![allow(dead_code, reason = "each test program uses its own part")]
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+
+use outrigger_devices::{
+    BlockDevice, BlockOp, BlockRequest, Completion, DeviceFault, DmaMemory, DmaSegment, QueueFull, Status,
+    Tag,
+};
+use outrigger_virtio_blk::{Options, ProbeError, VirtioBlk};
+use outrigger_virtio_model::{Bus, DISCARDED, Direction, Offer, TestPage, TestPool, VirtioModel};
+
+pub const SECTOR: usize = 512;
+
+pub struct Rig {
+    pub bus: Bus,
+    pub pool: TestPool,
+    pub model: VirtioModel,
+    pub disk: VirtioBlk<VirtioModel, TestPage>,
+    pub oracle: Vec<u8>,
+    /// What the last flush that completed made durable.
+    pub flushed: Vec<u8>,
+    read_only: bool,
+    pending: BTreeMap<Tag, Pending>,
+    spare: Vec<DmaMemory<TestPage>>,
+    next_tag: u32,
+}
+
+struct Pending {
+    op: BlockOp,
+    sector: u64,
+    len: usize,
+    data: Vec<u8>,
+    memory: Vec<(DmaMemory<TestPage>, DmaSegment)>,
+}
+
+/// A piece of a page, in sectors: offset and length.
+pub type Piece = (u32, u32);
+
+/// Pieces of whole pages.
+pub fn pages(count: usize) -> Vec<Piece> {
+    vec![(0, 8); count]
+}
+
+fn direction(op: BlockOp) -> Direction {
+    if op == BlockOp::Read {
+        Direction::FromDevice
+    } else {
+        Direction::ToDevice
+    }
+}
+
+impl Rig {
+    pub fn new(offer: Offer, options: Options) -> Self {
+        let bus = Bus::default();
+        let pool = bus.pool(1024);
+        let oracle = vec![0; offer.sectors as usize * SECTOR];
+        let read_only = offer.read_only;
+        let model = VirtioModel::new(offer, &bus);
+        let disk = VirtioBlk::probe(model.clone(), &pool, options).expect("a disk");
+        model.assert_clean();
+        Self {
+            bus,
+            pool,
+            model,
+            disk,
+            flushed: oracle.clone(),
+            oracle,
+            read_only,
+            pending: BTreeMap::new(),
+            spare: Vec::new(),
+            next_tag: 7,
+        }
+    }
+
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Submits a read or write of `pieces`; a write's data follows from its tag.
+    pub fn transfer(
+        &mut self,
+        queue: usize,
+        op: BlockOp,
+        sector: u64,
+        pieces: &[Piece],
+    ) -> Result<Tag, QueueFull> {
+        let tag = Tag(self.next_tag);
+        let memory: Vec<_> = pieces
+            .iter()
+            .map(|(offset, len)| {
+                let page = self.spare.pop().unwrap_or_else(|| self.bus.data_page());
+                let segment = page.page.segment(offset * 512, len * 512).expect("within a page");
+                (page, segment)
+            })
+            .collect();
+        let segments: Vec<_> = memory.iter().map(|(_, segment)| *segment).collect();
+        let mut data = Vec::new();
+        for ((page, segment), (offset, _)) in memory.iter().zip(pieces) {
+            let bytes: Vec<u8> = (0..segment.len)
+                .map(|i| (tag.0.wrapping_mul(31) + (data.len() as u32 + i) / 3) as u8)
+                .collect();
+            if op == BlockOp::Write {
+                page.memory.poke(*offset as usize * SECTOR, &bytes);
+            } else {
+                page.memory
+                    .poke(*offset as usize * SECTOR, &vec![0xee; bytes.len()]);
+            }
+            self.bus.lend(*segment, direction(op));
+            data.extend(bytes);
+        }
+        let request = BlockRequest {
+            op,
+            sector,
+            sectors: 0,
+            segments: &segments,
+            tag,
+        };
+        let result = self.disk.submit(queue, &request);
+        let pending = Pending {
+            op,
+            sector,
+            len: data.len(),
+            data,
+            memory,
+        };
+        if let Err(full) = result {
+            self.give_back(pending);
+            return Err(full);
+        }
+        self.next_tag += 1;
+        self.pending.insert(tag, pending);
+        Ok(tag)
+    }
+
+    /// Submits a request without data.
+    pub fn dataless(
+        &mut self,
+        queue: usize,
+        op: BlockOp,
+        sector: u64,
+        sectors: u64,
+    ) -> Result<Tag, QueueFull> {
+        let tag = Tag(self.next_tag);
+        let request = BlockRequest {
+            op,
+            sector,
+            sectors,
+            segments: &[],
+            tag,
+        };
+        self.disk.submit(queue, &request)?;
+        self.next_tag += 1;
+        let pending = Pending {
+            op,
+            sector,
+            len: sectors as usize * SECTOR,
+            data: Vec::new(),
+            memory: Vec::new(),
+        };
+        self.pending.insert(tag, pending);
+        Ok(tag)
+    }
+
+    /// Reaps a queue and checks each completion against the oracle.
+    pub fn reap(&mut self, queue: usize) -> Result<usize, DeviceFault> {
+        let completions = RefCell::new(VecDeque::new());
+        let result = self.disk.reap(queue, &mut |completion| {
+            completions.borrow_mut().push_back(completion)
+        });
+        let completions = completions.into_inner();
+        let count = completions.len();
+        for completion in completions {
+            self.check(completion);
+        }
+        result.map(|()| count)
+    }
+
+    /// Reaps without an oracle.
+    pub fn reap_raw(&mut self, queue: usize) -> (Vec<Completion>, Result<(), DeviceFault>) {
+        let mut completions = Vec::new();
+        let result = self
+            .disk
+            .reap(queue, &mut |completion| completions.push(completion));
+        for completion in &completions {
+            if let Some(pending) = self.pending.remove(&completion.tag) {
+                self.give_back(pending);
+            }
+        }
+        (completions, result)
+    }
+
+    fn check(&mut self, Completion { tag, status }: Completion) {
+        let pending = self
+            .pending
+            .remove(&tag)
+            .expect("a completion of something in flight, once");
+        let limits = self.disk.limits();
+        let from = pending.sector as usize * SECTOR;
+        let range = from..from + pending.len;
+        let fits = range.end <= self.oracle.len();
+        let refused = |most: u32| pending.len / SECTOR > most as usize || pending.len == 0;
+        let expected = match pending.op {
+            BlockOp::Flush => Status::Ok,
+            BlockOp::Discard if limits.max_discard_sectors == 0 => Status::Unsupported,
+            BlockOp::WriteZeroes { .. } if limits.max_write_zeroes_sectors == 0 => Status::Unsupported,
+            BlockOp::Discard if refused(limits.max_discard_sectors) => Status::IoError,
+            BlockOp::WriteZeroes { .. } if refused(limits.max_write_zeroes_sectors) => Status::IoError,
+            BlockOp::Write if self.read_only => Status::IoError,
+            BlockOp::Read | BlockOp::Write
+                if pending.memory.is_empty() || pending.memory.len() > limits.max_segments =>
+            {
+                Status::IoError
+            }
+            _ if !fits => Status::IoError,
+            _ => Status::Ok,
+        };
+        assert_eq!(
+            status, expected,
+            "{:?} at {} of {}",
+            pending.op, pending.sector, pending.len
+        );
+        if status == Status::Ok {
+            match pending.op {
+                BlockOp::Read => assert_eq!(read_back(&pending), self.oracle[range], "what a read brought"),
+                BlockOp::Write => self.oracle[range].copy_from_slice(&pending.data),
+                BlockOp::Discard => self.oracle[range].fill(DISCARDED),
+                BlockOp::WriteZeroes { .. } => self.oracle[range].fill(0),
+                BlockOp::Flush => self.flushed.clone_from(&self.oracle),
+            }
+        }
+        self.give_back(pending);
+    }
+
+    fn give_back(&mut self, pending: Pending) {
+        for (page, segment) in pending.memory {
+            self.bus.take_back(segment, direction(pending.op));
+            self.spare.push(page);
+        }
+    }
+
+    /// Lets everything end, and checks that it did.
+    pub fn drain(&mut self) {
+        let queues = self.disk.limits().queues;
+        for _ in 0..4 {
+            for queue in 0..queues {
+                self.disk.commit(queue);
+            }
+            self.model.run();
+            for queue in 0..queues {
+                self.reap(queue).expect("an honest device");
+            }
+        }
+        self.model.assert_clean();
+        assert_eq!(self.pending.len(), 0, "every request has completed");
+        assert_eq!(self.model.in_flight(), 0);
+        assert!(
+            self.model.contents() == self.oracle,
+            "the disk holds what was written"
+        );
+    }
+
+    /// The same disk, up again.
+    pub fn restart(self) -> Result<Self, ProbeError> {
+        Ok(Self {
+            disk: self.disk.restart()?,
+            ..self
+        })
+    }
+
+    /// Forgets what is in flight, as after a fault: no memory is open to the device any more.
+    pub fn forget(&mut self) {
+        self.bus.take_all_back();
+        self.pending.clear();
+    }
+}
+
+fn read_back(pending: &Pending) -> Vec<u8> {
+    let mut all = Vec::new();
+    for (page, segment) in &pending.memory {
+        let offset = (segment.addr.bits() - page.page.at(0).bits()) as usize;
+        let mut bytes = vec![0; segment.len as usize];
+        page.memory.peek(offset, &mut bytes);
+        all.extend(bytes);
+    }
+    all
+}

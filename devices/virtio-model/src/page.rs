@@ -1,0 +1,145 @@
+//! Pages that a CPU and a device share, in a test.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+use outrigger_devices::PAGE_SIZE;
+use outrigger_ring::SharedPages;
+
+/// What the CPU did to shared memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accesses {
+    /// Loads, acquiring ones included.
+    pub loads: u64,
+    /// Stores, releasing ones included.
+    pub stores: u64,
+    /// Full barriers.
+    pub barriers: u64,
+}
+
+/// Called before every access of the CPU.
+type Hook = Rc<dyn Fn()>;
+
+/// What all pages of a bus have in common.
+#[derive(Default)]
+pub(crate) struct Cpu {
+    accesses: Cell<Accesses>,
+    hook: RefCell<Option<Hook>>,
+}
+
+impl Cpu {
+    pub fn accesses(&self) -> Accesses {
+        self.accesses.get()
+    }
+
+    pub fn set_hook(&self, hook: Option<Hook>) {
+        *self.hook.borrow_mut() = hook;
+    }
+
+    fn access(&self, count: impl Fn(&mut Accesses)) {
+        let hook = self.hook.borrow().clone();
+        if let Some(hook) = hook {
+            hook();
+        }
+        let mut accesses = self.accesses.get();
+        count(&mut accesses);
+        self.accesses.set(accesses);
+    }
+}
+
+/// One page of memory; a clone is the same page.
+#[derive(Clone)]
+pub struct TestPage {
+    bytes: Rc<[Cell<u8>]>,
+    cpu: Rc<Cpu>,
+}
+
+impl fmt::Debug for TestPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TestPage")
+    }
+}
+
+impl TestPage {
+    pub(crate) fn new(cpu: Rc<Cpu>) -> Self {
+        Self {
+            bytes: vec![Cell::new(0); PAGE_SIZE].into(),
+            cpu,
+        }
+    }
+
+    /// Reads without being counted: as the device, or as the test.
+    pub fn peek(&self, at: usize, bytes: &mut [u8]) {
+        let from = &self.bytes[at..at + bytes.len()];
+        for (to, from) in bytes.iter_mut().zip(from) {
+            *to = from.get();
+        }
+    }
+
+    /// Writes without being counted: as the device, or as the test.
+    pub fn poke(&self, at: usize, bytes: &[u8]) {
+        for (to, from) in self.bytes[at..at + bytes.len()].iter().zip(bytes) {
+            to.set(*from);
+        }
+    }
+
+    fn load<const N: usize>(&self, at: usize) -> [u8; N] {
+        assert!(at.is_multiple_of(N), "an aligned load");
+        self.cpu.access(|a| a.loads += 1);
+        let mut bytes = [0; N];
+        self.peek(at, &mut bytes);
+        bytes
+    }
+
+    fn store<const N: usize>(&self, at: usize, bytes: [u8; N]) {
+        assert!(at.is_multiple_of(N), "an aligned store");
+        self.cpu.access(|a| a.stores += 1);
+        self.poke(at, &bytes);
+    }
+}
+
+impl SharedPages for TestPage {
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+    fn load_u8(&self, at: usize) -> u8 {
+        u8::from_le_bytes(self.load(at))
+    }
+    fn load_u16(&self, at: usize) -> u16 {
+        u16::from_le_bytes(self.load(at))
+    }
+    fn load_u32(&self, at: usize) -> u32 {
+        u32::from_le_bytes(self.load(at))
+    }
+    fn load_u64(&self, at: usize) -> u64 {
+        u64::from_le_bytes(self.load(at))
+    }
+    fn store_u8(&self, at: usize, value: u8) {
+        self.store(at, value.to_le_bytes());
+    }
+    fn store_u16(&self, at: usize, value: u16) {
+        self.store(at, value.to_le_bytes());
+    }
+    fn store_u32(&self, at: usize, value: u32) {
+        self.store(at, value.to_le_bytes());
+    }
+    fn store_u64(&self, at: usize, value: u64) {
+        self.store(at, value.to_le_bytes());
+    }
+    fn acquire_u16(&self, at: usize) -> u16 {
+        self.load_u16(at)
+    }
+    fn acquire_u32(&self, at: usize) -> u32 {
+        self.load_u32(at)
+    }
+    fn release_u16(&self, at: usize, value: u16) {
+        self.store_u16(at, value);
+    }
+    fn release_u32(&self, at: usize, value: u32) {
+        self.store_u32(at, value);
+    }
+    fn full_barrier(&self) {
+        self.cpu.access(|a| a.barriers += 1);
+    }
+}
