@@ -1,3 +1,82 @@
-//! XenBus device states and the backend's duties.
+//! XenBus for backends: finds the devices that the toolstack creates for this domain, takes each through its states
+//! together with its frontend, and tells a [`DeviceClass`] when to look, to attach and to let go. What is the same for
+//! disks, network cards and the rest is here; the class supplies the hooks.
+//!
+//! **Distrusts** frontends: a state is what it is at the moment, whatever it was before; a node may be missing, garbage or
+//! changed between two reads. No step waits for a guest, each device closes on its own, and a guest that toggles its
+//! state costs a bounded number of steps a second. Trusts the toolstack and xenstored, who could destroy this domain.
+//!
+//! **Owes** the toolstack state 2 within 10 s of a device's creation, state 6 once nothing of the guest's is held, and the
+//! removal of the device's directory about a second after that if the device has gone for good. Owes frontends that 4 is
+//! never published to one that shows 6 (it would crash blkfront).
+//!
+//! Key types: [`Backend`] (the control plane), [`DeviceClass`] (the hooks), [`Nodes`] (a device's nodes), [`Phase`] and
+//! [`decide`] (the state machine, pure). Follows `public/io/xenbus.h` and what libxl does to devices whose backend is not
+//! in domain 0.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod attend;
+mod backend;
+mod class;
+mod device;
+mod join;
+mod machine;
+mod nodes;
+mod pace;
+mod power;
+mod publish;
+mod scan;
+
+pub use backend::Backend;
+pub use class::{DeviceClass, DeviceId, Refusal};
+pub use machine::{HOLD, LINGER, Phase, Seen, Step, decide};
+pub use nodes::Nodes;
+pub use power::Shutdown;
+
+/// `enum xenbus_state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// 0, and whatever is no state.
+    Unknown = 0,
+    /// 1.
+    Initialising = 1,
+    /// 2: the backend waits for the frontend.
+    InitWait = 2,
+    /// 3: the frontend waits for the backend.
+    Initialised = 3,
+    /// 4.
+    Connected = 4,
+    /// 5.
+    Closing = 5,
+    /// 6.
+    Closed = 6,
+    /// 7.
+    Reconfiguring = 7,
+    /// 8.
+    Reconfigured = 8,
+}
+
+impl State {
+    /// From the value of a `state` node.
+    pub fn parse(value: &[u8]) -> Self {
+        match value {
+            b"1" => Self::Initialising,
+            b"2" => Self::InitWait,
+            b"3" => Self::Initialised,
+            b"4" => Self::Connected,
+            b"5" => Self::Closing,
+            b"6" => Self::Closed,
+            b"7" => Self::Reconfiguring,
+            b"8" => Self::Reconfigured,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The value of a `state` node.
+    pub fn text(self) -> &'static str {
+        ["0", "1", "2", "3", "4", "5", "6", "7", "8"][self as usize]
+    }
+}

@@ -238,6 +238,11 @@ impl<P: SharedPages> XenStore<P> {
         Err(XsError::Again)
     }
 
+    /// Whether a watch event waits to be taken.
+    pub fn has_watch(&self) -> bool {
+        !self.watches.borrow().is_empty()
+    }
+
     /// The next watch event, if one waits.
     pub fn take_watch(&self) -> Option<WatchEvent> {
         self.watches.borrow_mut().take()

@@ -62,6 +62,10 @@ impl WatchQueue {
         self.bytes = 0;
     }
 
+    pub fn is_empty(&self) -> bool {
+        !self.overflow && self.events.is_empty()
+    }
+
     pub fn take(&mut self) -> Option<WatchEvent> {
         if core::mem::take(&mut self.overflow) {
             return Some(WatchEvent::Rescan);

@@ -1,0 +1,207 @@
+//! Looking at one device and doing what is next for it.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use outrigger_ring::SharedPages;
+use outrigger_xen::Instant;
+use outrigger_xen::xenstore::XsError;
+
+use crate::backend::{Backend, RETRY};
+use crate::device::Device;
+use crate::publish::{Unpublished, publish};
+use crate::{DeviceClass, Phase, State, Step, decide};
+
+impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
+    /// Takes a device as far as it goes without waiting, or as far as its pace allows.
+    pub(crate) async fn attend(&self, device: &mut Device) {
+        device.dirty = false;
+        device.wake = None;
+        loop {
+            let now = self.clock.now();
+            if let Err(later) = device.steps.take(now) {
+                device.wake = Some(later);
+                return;
+            }
+            let taken = match device.look(self.store, self.class.is_released(device.id)).await {
+                Ok(seen) => self.take_step(device, decide(device.phase, seen, now)).await,
+                Err(error) => Err(error),
+            };
+            match taken {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    self.say(device, log::Level::Error, &error.to_string());
+                    device.wake = Some(self.clock.now().after(RETRY));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes one step. True if there may be another.
+    async fn take_step(&self, device: &mut Device, step: Step) -> Result<bool, XsError> {
+        match step {
+            Step::Wait if device.phase == Phase::Connected && !device.update.is_empty() => {
+                return self.rewrite(device).await;
+            }
+            Step::Wait => return Ok(false),
+            Step::WaitUntil(moment) => {
+                device.wake = Some(moment);
+                return Ok(false);
+            }
+            Step::Probe => return self.probe(device).await,
+            Step::Connect => return self.connect(device).await,
+            Step::Disconnect => self.let_go(device),
+            Step::NoteClosing => {
+                self.say(device, log::Level::Info, "asked to close");
+                device.phase = Phase::Closing;
+            }
+            Step::Close => {
+                if self.publish(device, State::Closing, &[]).await? {
+                    device.phase = Phase::Closing;
+                }
+            }
+            Step::Closed => return self.closed(device, true).await,
+            Step::NoteOffline | Step::Arm => {
+                if let Phase::Closed {
+                    since,
+                    offline,
+                    armed,
+                } = &mut device.phase
+                {
+                    if step == Step::Arm {
+                        *armed = true;
+                    } else {
+                        (*since, *offline) = (self.clock.now(), true);
+                    }
+                }
+            }
+            Step::Delete => match self.store.rm(&device.backend).await {
+                Ok(()) | Err(XsError::NoEntry) => self.say(device, log::Level::Info, "removed"),
+                Err(error) => return Err(error),
+            },
+            Step::Forget => {
+                device.forgotten = true;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn probe(&self, device: &mut Device) -> Result<bool, XsError> {
+        match self.class.probe(&device.nodes(self.store)).await {
+            Ok(keys) => {
+                if self.publish(device, State::InitWait, &keys).await? {
+                    device.phase = Phase::InitWait(self.clock.now());
+                    self.say(device, log::Level::Info, "waits for its frontend");
+                    if core::mem::take(&mut device.told_error) {
+                        self.store.rm(&alloc::format!("{}/error", device.backend)).await?;
+                    }
+                }
+                Ok(true)
+            }
+            Err(refusal) => {
+                device.error = Some(refusal.0);
+                self.closed(device, false).await
+            }
+        }
+    }
+
+    async fn connect(&self, device: &mut Device) -> Result<bool, XsError> {
+        let connected = self.class.connect(&device.nodes(self.store)).await;
+        // From here on the class may hold something, whatever becomes of the rest.
+        device.phase = Phase::Connected;
+        device.update.clear();
+        let published = match connected {
+            Ok(keys) => publish(self.store, device, State::Connected, &keys).await,
+            Err(refusal) => {
+                device.error = Some(refusal.0);
+                self.let_go(device);
+                return Ok(true);
+            }
+        };
+        match published {
+            Ok(()) => self.say(device, log::Level::Info, "connected"),
+            Err(unpublished) => {
+                self.let_go(device);
+                if let Unpublished::Failed(error) = unpublished {
+                    return Err(error);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Rewrites nodes of a connected device, and its state so that the frontend looks.
+    async fn rewrite(&self, device: &mut Device) -> Result<bool, XsError> {
+        let keys = core::mem::take(&mut device.update);
+        let published = self.publish(device, State::Connected, &keys).await;
+        if published != Ok(true) && device.update.is_empty() {
+            device.update = keys;
+            device.wake = Some(self.clock.now().after(RETRY));
+            return published.map(|_| false);
+        }
+        Ok(true)
+    }
+
+    /// Publishes state 6. `armed`: the frontend may begin again at once.
+    async fn closed(&self, device: &mut Device, armed: bool) -> Result<bool, XsError> {
+        let error: Vec<(String, String)> = device
+            .error
+            .iter()
+            .map(|error| ("error".into(), error.clone()))
+            .collect();
+        if self.publish(device, State::Closed, &error).await? {
+            match device.error.take() {
+                Some(error) => {
+                    device.told_error = true;
+                    self.say(device, log::Level::Error, &error);
+                }
+                None => self.say(device, log::Level::Info, "closed"),
+            }
+            device.phase = Phase::Closed {
+                since: self.clock.now(),
+                offline: false,
+                armed,
+            };
+        }
+        Ok(true)
+    }
+
+    /// Has the class let go.
+    fn let_go(&self, device: &mut Device) {
+        self.class.disconnect(device.id);
+        device.update.clear();
+        device.phase = Phase::Draining;
+    }
+
+    /// Publishes a state; false if the device has to be looked at again first.
+    async fn publish(
+        &self,
+        device: &Device,
+        state: State,
+        keys: &[(String, String)],
+    ) -> Result<bool, XsError> {
+        match publish(self.store, device, state, keys).await {
+            Ok(()) => Ok(true),
+            Err(Unpublished::Changed) => Ok(false),
+            Err(Unpublished::Failed(error)) => Err(error),
+        }
+    }
+
+    /// A line in the log, unless there were too many about this device.
+    fn say(&self, device: &mut Device, level: log::Level, line: &str) {
+        let now: Instant = self.clock.now();
+        match device.may_log(now) {
+            Some(0) => log::log!(level, "{} {}: {line}", C::KIND, device.id),
+            Some(more) => log::log!(
+                level,
+                "{} {}: {line} ({more} earlier lines left out)",
+                C::KIND,
+                device.id
+            ),
+            None => {}
+        }
+    }
+}

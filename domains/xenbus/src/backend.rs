@@ -1,0 +1,235 @@
+//! The control plane: finds devices, looks at each when something may have changed, and does what is next.
+
+use alloc::vec::Vec;
+use core::cell::Cell;
+use core::future::poll_fn;
+use core::task::Poll;
+use core::time::Duration;
+
+use outrigger_ring::SharedPages;
+use outrigger_xen::xenstore::{WatchEvent, XenStore, XsError};
+use outrigger_xen::{Clock, Instant};
+
+use crate::device::Device;
+use crate::join::join_all;
+use crate::{DeviceClass, Phase, Shutdown, power};
+
+/// How long until something that XenStore refused is tried again.
+pub(crate) const RETRY: Duration = Duration::from_secs(1);
+/// The watch on our `backend` directory, and its token.
+pub(crate) const BACKEND: &str = "backend";
+
+/// The control plane of a backend. Its one future, [`run`](Self::run), is to be polled at the start, when
+/// [`XenStore::poll`] moved something, after [`poke`](Self::poke), and when [`next_deadline`](Self::next_deadline) has
+/// passed.
+pub struct Backend<'a, P: SharedPages, C> {
+    pub(crate) store: &'a XenStore<P>,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) class: &'a C,
+    deadline: Cell<Option<Instant>>,
+    poked: Cell<bool>,
+    shutdown: Cell<Option<Shutdown>>,
+}
+
+/// What the watches told of others than single devices.
+#[derive(Default)]
+struct Told {
+    scan: bool,
+    shutdown: bool,
+}
+
+impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
+    /// For the devices of class `C` that name this domain as their backend.
+    pub fn new(store: &'a XenStore<P>, clock: &'a dyn Clock, class: &'a C) -> Self {
+        Self {
+            store,
+            clock,
+            class,
+            deadline: Cell::new(None),
+            poked: Cell::new(false),
+            shutdown: Cell::new(None),
+        }
+    }
+
+    /// The moment at which [`run`](Self::run) wants to be polled although nothing has happened.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.deadline.get()
+    }
+
+    /// The class has changed: a device was released, or there is an update or a fault to take.
+    pub fn poke(&self) {
+        self.poked.set(true);
+    }
+
+    /// Whether [`poke`](Self::poke) was called and is not heeded yet.
+    pub fn is_poked(&self) -> bool {
+        self.poked.get()
+    }
+
+    /// What the toolstack asked of this domain since the last call, if anything.
+    pub fn take_shutdown(&self) -> Option<Shutdown> {
+        self.shutdown.take()
+    }
+
+    /// Serves the control plane for ever. It waits for XenStore only, never for a guest.
+    pub async fn run(&self) -> ! {
+        let mut devices: Vec<Device> = Vec::new();
+        while let Err(error) = self.set_watches().await {
+            log::error!("xenbus: cannot watch: {error}");
+            self.idle(Some(self.clock.now().after(RETRY))).await;
+        }
+        let mut scan_at = None;
+        let mut advertised = false;
+        loop {
+            self.poked.set(false);
+            let told = self.take_watches(&mut devices);
+            self.ask_class(&mut devices);
+            if told.scan || self.is_past(scan_at) {
+                scan_at = self.scan(&mut devices).await.err().map(|error| {
+                    log::error!("xenbus: cannot list devices: {error}");
+                    self.clock.now().after(RETRY)
+                });
+            }
+            for device in &mut devices {
+                if device.dirty || self.is_past(device.wake) {
+                    self.attend(device).await;
+                }
+            }
+            if self.forget(&mut devices).await {
+                // Another device of the same number may be there by now.
+                scan_at = Some(self.clock.now());
+            }
+            // After the devices: a guest may be waiting for its disk.
+            if !core::mem::replace(&mut advertised, true) {
+                power::advertise(self.store).await;
+            }
+            if told.shutdown
+                && let Some(request) = power::take(self.store).await
+            {
+                log::info!("xenbus: asked to shut down ({request:?})");
+                self.shutdown.set(Some(request));
+            }
+            self.idle(
+                devices
+                    .iter()
+                    .filter_map(|device| device.wake)
+                    .chain(scan_at)
+                    .min(),
+            )
+            .await;
+        }
+    }
+
+    async fn set_watches(&self) -> Result<(), XsError> {
+        for set in join_all([BACKEND, power::SHUTDOWN].map(|path| self.store.watch(path, path))).await {
+            match set {
+                // Kept from an earlier attempt.
+                Ok(()) | Err(XsError::Exists) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_past(&self, moment: Option<Instant>) -> bool {
+        moment.is_some_and(|moment| moment <= self.clock.now())
+    }
+
+    /// Waits for a watch event, a poke or the deadline; for ever on a connection that has failed.
+    async fn idle(&self, deadline: Option<Instant>) {
+        if let Some(fault) = self.store.fault() {
+            log::error!("xenbus: XenStore is unusable ({fault:?}); no device can come or go any more");
+            return core::future::pending().await;
+        }
+        self.deadline.set(deadline);
+        poll_fn(|_| {
+            if self.store.has_watch()
+                || self.poked.get()
+                || self.is_past(deadline)
+                || self.store.fault().is_some()
+            {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        self.deadline.set(None);
+    }
+
+    /// Notes which devices the watch events are about.
+    fn take_watches(&self, devices: &mut [Device]) -> Told {
+        let mut told = Told::default();
+        while let Some(event) = self.store.take_watch() {
+            let WatchEvent::Changed { path, token } = event else {
+                told = Told {
+                    scan: true,
+                    shutdown: true,
+                };
+                devices.iter_mut().for_each(|device| device.dirty = true);
+                continue;
+            };
+            if token == power::SHUTDOWN {
+                told.shutdown = true;
+                continue;
+            }
+            let its = |device: &&mut Device| {
+                if token == BACKEND {
+                    path.strip_prefix(device.backend.as_str())
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                } else {
+                    token == device.token()
+                }
+            };
+            match devices.iter_mut().find(its) {
+                Some(device) => device.dirty = true,
+                None => told.scan |= token == BACKEND,
+            }
+        }
+        told
+    }
+
+    /// Takes what the class has to say.
+    fn ask_class(&self, devices: &mut [Device]) {
+        while let Some((id, reason)) = self.class.take_fault() {
+            if let Some(device) = devices.iter_mut().find(|device| device.id == id) {
+                self.class.disconnect(id);
+                device.phase = Phase::Draining;
+                device.error = Some(reason);
+                device.dirty = true;
+            }
+        }
+        while let Some((id, nodes)) = self.class.take_update() {
+            if let Some(device) = devices.iter_mut().find(|device| device.id == id) {
+                device.update = nodes;
+                device.dirty = true;
+            }
+        }
+        for device in devices
+            .iter_mut()
+            .filter(|device| device.phase == Phase::Draining)
+        {
+            device.dirty |= self.class.is_released(device.id);
+        }
+    }
+
+    /// Drops the devices that are gone; true if there were any.
+    async fn forget(&self, devices: &mut Vec<Device>) -> bool {
+        let before = devices.len();
+        for device in devices.iter().filter(|device| device.forgotten) {
+            self.class.remove(device.id);
+            if let Some(frontend) = &device.frontend {
+                match self
+                    .store
+                    .unwatch(&alloc::format!("{frontend}/state"), &device.token())
+                    .await
+                {
+                    Ok(()) | Err(XsError::NoEntry) => {}
+                    Err(error) => log::warn!("{} {}: cannot end its watch: {error}", C::KIND, device.id),
+                }
+            }
+        }
+        devices.retain(|device| !device.forgotten);
+        devices.len() < before
+    }
+}

@@ -1,0 +1,163 @@
+//! The state machine: what to do next for one device, from what is seen of it now. Pure.
+
+use core::time::Duration;
+
+use outrigger_xen::Instant;
+
+use crate::State;
+
+/// How long state 2 is held before 4: libxl waits for exactly 2, and a quick frontend could make us leave it before libxl
+/// has read it.
+pub const HOLD: Duration = Duration::from_millis(100);
+/// How long state 6 is shown before the directory is removed: libxl takes a removal before it has read 6 for an error, and
+/// waits for 10 s at most.
+pub const LINGER: Duration = Duration::from_secs(1);
+
+/// Where we are with a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Its directory has been seen; nothing is published.
+    New,
+    /// State 2 is published, since then.
+    InitWait(Instant),
+    /// State 4 is published, or about to be: requests are served.
+    Connected,
+    /// State 5 is published, by us or by the toolstack. Requests are still served if they were: a guest that is asked to
+    /// give up a disk in use may refuse.
+    Closing,
+    /// The class was told to let go, and state 6 follows when it has.
+    Draining,
+    /// State 6 is published.
+    Closed {
+        /// Since then; later if the device went offline later.
+        since: Instant,
+        /// The toolstack has declared the device gone for good.
+        offline: bool,
+        /// The frontend may begin again by showing 1. Not while it shows the same 1 that was refused.
+        armed: bool,
+    },
+}
+
+/// What is seen of a device now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Our own `state`; `None`: the directory is gone.
+    pub own: Option<State>,
+    /// Our own `online`.
+    pub online: bool,
+    /// The frontend's `state`; `None`: it is gone, or hidden from us, or not a state.
+    pub frontend: Option<State>,
+    /// The class holds nothing of the guest's.
+    pub released: bool,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing until something changes.
+    Wait,
+    /// Nothing until something changes or that moment.
+    WaitUntil(Instant),
+    /// Ask the class what to publish with state 2.
+    Probe,
+    /// Have the class attach, then publish state 4.
+    Connect,
+    /// Publish 5, and go on serving.
+    Close,
+    /// Publish 5 is done already: only note it.
+    NoteClosing,
+    /// Have the class let go.
+    Disconnect,
+    /// Publish 6.
+    Closed,
+    /// The device went offline after it had closed: note since when.
+    NoteOffline,
+    /// The frontend has left the state that was refused: note that it may begin again.
+    Arm,
+    /// Remove the directory.
+    Delete,
+    /// The directory is gone and nothing is held: forget the device.
+    Forget,
+}
+
+/// What to do next for a device.
+pub fn decide(phase: Phase, seen: Seen, now: Instant) -> Step {
+    use State::{Closed, Closing, Connected, InitWait, Initialised, Initialising};
+
+    let Some(own) = seen.own else {
+        return gone(phase, seen);
+    };
+    // 1 is the toolstack's: this is another device of the same number, made after ours was removed.
+    if own == Initialising && phase != Phase::New {
+        return gone(phase, seen);
+    }
+    let asked_to_close = own == Closing || !seen.online;
+    match phase {
+        Phase::New => match seen.frontend {
+            None | Some(Closed) => Step::Closed,
+            _ if asked_to_close => Step::Closed,
+            Some(Closing) => Step::Close,
+            Some(_) => Step::Probe,
+        },
+        Phase::InitWait(since) => match seen.frontend {
+            None | Some(Closed) => Step::Disconnect,
+            _ if asked_to_close => Step::Disconnect,
+            Some(Closing) => Step::Close,
+            Some(Initialised | Connected) if now < since.after(HOLD) => Step::WaitUntil(since.after(HOLD)),
+            Some(Initialised | Connected) => Step::Connect,
+            Some(_) => Step::Wait,
+        },
+        Phase::Connected => match seen.frontend {
+            // A frontend that begins again without closing has forgotten its rings.
+            None | Some(Closed | Initialising) => Step::Disconnect,
+            _ if own == Closing => Step::NoteClosing,
+            _ if asked_to_close => Step::Close,
+            Some(Closing) => Step::Close,
+            Some(_) => Step::Wait,
+        },
+        Phase::Closing => match seen.frontend {
+            None | Some(Closed | Initialising | InitWait) => Step::Disconnect,
+            Some(_) => Step::Wait,
+        },
+        Phase::Draining => {
+            if seen.released {
+                Step::Closed
+            } else {
+                Step::Wait
+            }
+        }
+        Phase::Closed {
+            since,
+            offline,
+            armed,
+        } => {
+            if own != Closed {
+                // The toolstack asked just before it could see 6.
+                Step::Closed
+            } else if seen.online {
+                match seen.frontend {
+                    Some(Initialising) if armed => Step::Probe,
+                    Some(Initialising) => Step::Wait,
+                    _ if !armed => Step::Arm,
+                    _ => Step::Wait,
+                }
+            } else if !offline {
+                Step::NoteOffline
+            } else if now < since.after(LINGER) {
+                Step::WaitUntil(since.after(LINGER))
+            } else {
+                Step::Delete
+            }
+        }
+    }
+}
+
+/// The directory is gone.
+fn gone(phase: Phase, seen: Seen) -> Step {
+    match phase {
+        Phase::New | Phase::Closed { .. } => Step::Forget,
+        Phase::InitWait(_) | Phase::Connected | Phase::Closing => Step::Disconnect,
+        Phase::Draining if seen.released => Step::Forget,
+        Phase::Draining => Step::Wait,
+    }
+}

@@ -1,0 +1,63 @@
+//! The toolstack's wishes for the domain itself (`control/shutdown`).
+
+use outrigger_ring::SharedPages;
+use outrigger_xen::xenstore::{XenStore, XsError};
+
+use crate::join::join_all;
+
+/// The watch's path, and its token.
+pub(crate) const SHUTDOWN: &str = "control/shutdown";
+
+/// What `xl shutdown`, `xl reboot` … ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// `poweroff`.
+    PowerOff,
+    /// `reboot`.
+    Reboot,
+    /// `halt`.
+    Halt,
+    /// `crash`.
+    Crash,
+}
+
+/// Tells the toolstack which requests we answer. It offers the nodes; where it does not, there is nothing to tell.
+pub(crate) async fn advertise<P: SharedPages>(store: &XenStore<P>) {
+    let features = ["control/feature-poweroff", "control/feature-reboot"];
+    for (path, result) in features
+        .iter()
+        .zip(join_all(features.map(|path| store.write(path, "1"))).await)
+    {
+        if let Err(error) = result {
+            log::warn!("{path}: {error}");
+        }
+    }
+}
+
+/// Reads the request, if there is one, and takes it back as the protocol asks.
+pub(crate) async fn take<P: SharedPages>(store: &XenStore<P>) -> Option<Shutdown> {
+    let request = store
+        .transact(4, async |transaction| {
+            let request = transaction.read_text(SHUTDOWN).await?;
+            if !request.is_empty() {
+                transaction.write(SHUTDOWN, "").await?;
+            }
+            Ok(request)
+        })
+        .await;
+    match request.as_deref() {
+        Ok("poweroff") => Some(Shutdown::PowerOff),
+        Ok("reboot") => Some(Shutdown::Reboot),
+        Ok("halt") => Some(Shutdown::Halt),
+        Ok("crash") => Some(Shutdown::Crash),
+        Ok("") | Err(XsError::NoEntry) => None,
+        Ok(other) => {
+            log::warn!("{SHUTDOWN}: \"{}\" is not supported", other.escape_default());
+            None
+        }
+        Err(error) => {
+            log::warn!("{SHUTDOWN}: {error}");
+            None
+        }
+    }
+}
