@@ -58,6 +58,11 @@ impl Grants {
         }
     }
 
+    /// Pages that can be mapped at once for the CPU, and for devices.
+    pub(crate) fn room(&self) -> (usize, usize) {
+        (self.cpu.borrow().slots(), self.dma.borrow().slots())
+    }
+
     fn flags(access: Access) -> u32 {
         match access {
             Access::ReadOnly => GNTMAP_host_map | GNTMAP_readonly,

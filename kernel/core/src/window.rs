@@ -35,6 +35,11 @@ impl Window {
         }
     }
 
+    /// Slots in all.
+    pub(crate) fn slots(&self) -> usize {
+        self.handles.len()
+    }
+
     /// The guest-physical address of a slot.
     pub(crate) fn address(&self, slot: u32) -> u64 {
         self.base + u64::from(slot) * PAGE_SIZE as u64

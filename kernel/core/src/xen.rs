@@ -24,6 +24,11 @@ impl Xen {
     pub fn domid(&self) -> DomId {
         self.domid
     }
+
+    /// Granted pages that can be mapped at once: for the CPU, and for devices.
+    pub fn mappable(&self) -> (usize, usize) {
+        self.grants.room()
+    }
 }
 
 impl GrantTable for Xen {

@@ -45,6 +45,22 @@ impl Processor {
         Some(bit)
     }
 
+    /// Ends the interrupts that the last wait took, and collects what is there, without sleeping.
+    pub fn poll(&mut self) -> Wake {
+        self.end_taken();
+        let mut wake = Wake::default();
+        self.collect(&mut wake);
+        wake
+    }
+
+    fn end_taken(&mut self) {
+        while self.taken != 0 {
+            let bit = self.taken.trailing_zeros();
+            self.taken &= self.taken - 1;
+            self.gic.end(self.devices[bit as usize]);
+        }
+    }
+
     /// The clock alone.
     pub(crate) fn clock(&self) -> impl Clock + Sync + use<> {
         self.timer
@@ -76,11 +92,7 @@ impl Processor {
 
 impl Cpu for Processor {
     fn wait(&mut self, deadline: Option<Instant>) -> Wake {
-        while self.taken != 0 {
-            let bit = self.taken.trailing_zeros();
-            self.taken &= self.taken - 1;
-            self.gic.end(self.devices[bit as usize]);
-        }
+        self.end_taken();
         let mut wake = Wake::default();
         if self.collect(&mut wake) {
             return wake;
