@@ -6,7 +6,7 @@ use outrigger_devices::{BlockDevice, BlockOp};
 use outrigger_virtio_blk::Options;
 use outrigger_virtio_model::{Offer, Order};
 use proptest::prelude::*;
-use rig::{Piece, Rig, pages};
+use rig::{Piece, Rig};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -77,7 +77,7 @@ fn place(queue: usize, sector: u64) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn the_disk_holds_what_was_written(offer in offer(), steps in prop::collection::vec(step(), 1..150)) {
@@ -133,7 +133,7 @@ proptest! {
         batches in prop::collection::vec(1usize..9, 1..60),
     ) {
         let order = Order::Random(seed);
-        let mut rig = Rig::new(Offer { event_idx, indirect, order, ..Offer::default() }, Options::default());
+        let mut rig = Rig::new(Offer { event_idx, indirect, order, sectors: 128, ..Offer::default() }, Options::default());
         rig.model.hold();
         let model = rig.model.clone();
         let random = std::cell::Cell::new(seed | 1);
@@ -156,7 +156,7 @@ proptest! {
             let batch = batches.next();
             ended = batch.is_none();
             for i in 0..batch.unwrap_or(0) {
-                let _full_is_fine = rig.transfer(0, BlockOp::Write, 8 * i as u64, &pages(1 + i % 3));
+                let _full_is_fine = rig.transfer(0, BlockOp::Write, 8 * i as u64, &[(0, 1), (3, 2), (7, 1)][..1 + i % 3]);
             }
             rig.disk.commit(0);
             rig.reap(0).expect("an honest device");
@@ -188,7 +188,7 @@ fn indices_wrap() {
         );
         let mut done = 0;
         let mut batch = 1;
-        while done < 2 * 65536 + 1000 {
+        while done < 65536 + 1000 {
             for i in 0..batch {
                 let op = if (done + i) % 3 == 0 {
                     BlockOp::Write
@@ -196,7 +196,7 @@ fn indices_wrap() {
                     BlockOp::Read
                 };
                 let sector = ((done + i) * 7 % 2000) as u64;
-                rig.transfer(0, op, sector, &[(1, 2)]).expect("room for a batch");
+                rig.transfer(0, op, sector, &[(1, 1)]).expect("room for a batch");
             }
             rig.disk.commit(0);
             assert_eq!(rig.reap(0), Ok(batch), "after {done}");
@@ -206,7 +206,7 @@ fn indices_wrap() {
         let counters = rig.model.counters();
         assert_eq!(counters.completed, done as u64);
         // Never armed: at most the one completion in 65536 that passes where `used_event` was left.
-        assert!(counters.interrupts <= 3, "{} interrupts", counters.interrupts);
+        assert!(counters.interrupts <= 1, "{} interrupts", counters.interrupts);
         rig.drain();
     }
 }
