@@ -66,6 +66,10 @@ impl<P: SharedPages> BackRing<P> {
             words.len() * 4 <= self.shape.slot_bytes(),
             "a request is read within its slot"
         );
+        assert!(
+            self.debt() < self.shape.slots(),
+            "no more is consumed than was pending"
+        );
         self.pages.copy_out(self.shape.at(self.req_cons), words);
         self.req_cons = self.req_cons.wrapping_add(1);
     }

@@ -85,11 +85,15 @@ impl<P: SharedPages> FrontRing<P> {
         Ok(pending)
     }
 
-    /// Copies the next response out.
+    /// Copies the next response out. Call it only as often as [`pending`](Self::pending) said.
     pub fn consume(&mut self, words: &mut [u32]) {
         assert!(
             words.len() * 4 <= self.shape.slot_bytes(),
             "a response is read within its slot"
+        );
+        assert!(
+            self.rsp_cons != self.req_prod,
+            "no more is consumed than was asked for"
         );
         self.pages.copy_out(self.shape.at(self.rsp_cons), words);
         self.rsp_cons = self.rsp_cons.wrapping_add(1);

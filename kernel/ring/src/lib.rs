@@ -6,6 +6,9 @@
 //! [`BackRing::final_check`].
 //!
 //! Key types: [`SharedPages`] (the seam to memory), [`BackRing`], [`FrontRing`].
+//!
+//! The wake-up protocol is model-checked with loom, at both ends and in both directions (some seconds):
+//! `RUSTFLAGS="--cfg loom" cargo test -p outrigger-ring --test loom --release`.
 #![no_std]
 #![forbid(unsafe_code)]
 

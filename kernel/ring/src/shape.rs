@@ -34,6 +34,9 @@ pub struct RingShape {
 impl RingShape {
     /// The shape of a ring of `bytes` bytes with slots of `slot_bytes`: as many slots as fit after the 64-byte header,
     /// rounded down to a power of two.
+    ///
+    /// # Errors
+    /// `slot_bytes` is not a whole number of 32-bit words, or not one slot fits.
     pub fn new(bytes: usize, slot_bytes: usize) -> Result<Self, ShapeError> {
         if slot_bytes == 0 || !slot_bytes.is_multiple_of(4) {
             return Err(ShapeError);
