@@ -9,6 +9,9 @@ pub const REMOVABLE: &str = "removable";
 /// Backend: `disk` or `cdrom`.
 pub const DEVICE_TYPE: &str = "device-type";
 
+/// Backend: 0 if the administrator wants no discards.
+pub const DISCARD_ENABLE: &str = "discard-enable";
+
 /// Backend, before state 2: greatest [`RING_PAGE_ORDER`] that is served.
 pub const MAX_RING_PAGE_ORDER: &str = "max-ring-page-order";
 /// Backend, before state 2: greatest [`MULTI_QUEUE_NUM_QUEUES`] that is served.

@@ -1,0 +1,396 @@
+//! Rings come and go.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use outrigger_blkif::Abi;
+use outrigger_devices::{BlockDevice, Status};
+use outrigger_ring::{AttachError, BackRing, Overflow, SharedPages};
+use outrigger_xen::{Access, DomId, GrantError, GrantRef, Hypervisor, Instant, Port};
+use outrigger_xenbus::DeviceId;
+
+use crate::budget::Allowance;
+use crate::disk::Reading;
+use crate::ring::{Parts, Ring};
+use crate::service::{MAX_RINGS, NO_RING, Served, State};
+use crate::slice::{Part, Slice, Target};
+use crate::table::{ReadError, Sectors, partitions};
+use crate::view::DiskView;
+
+/// How long a read of the partition table may take.
+const READ_LIMIT: core::time::Duration = core::time::Duration::from_secs(1);
+
+/// One ring, as its frontend describes it.
+#[derive(Clone, Debug)]
+pub(crate) struct RingNodes {
+    /// Where in the frontend's directory, for messages: empty or `queue-N/`.
+    pub prefix: String,
+    pub refs: Vec<GrantRef>,
+    pub port: Port,
+}
+
+/// All rings of a vbd, as its frontend describes them.
+#[derive(Clone, Debug)]
+pub(crate) struct FrontendNodes {
+    pub abi: Abi,
+    pub persistent: bool,
+    pub rings: Vec<RingNodes>,
+}
+
+impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
+    /// Which device a target means, and what part of it.
+    ///
+    /// # Errors
+    /// None, or more than one; why.
+    pub fn resolve<H: Hypervisor<Pages = P>>(
+        &mut self,
+        hv: &H,
+        target: &Target,
+    ) -> Result<(usize, Slice), String> {
+        let mut found = None;
+        let mut reason = None;
+        for index in 0..self.disks.len() {
+            let disk = &self.disks[index];
+            if target.disk.as_ref().is_some_and(|name| *name != disk.name) {
+                continue;
+            }
+            if let Some(why) = disk.failed {
+                reason = Some(format!("{}: {why}", disk.name));
+                continue;
+            }
+            if target.part == Part::Whole {
+                let sectors = disk.limits.sectors;
+                return Ok((index, Slice { first: 0, sectors }));
+            }
+            let name = disk.name.clone();
+            let mut reader = Reader {
+                hv,
+                state: self,
+                disk: index,
+            };
+            match partitions(&mut reader) {
+                Ok(partitions) => {
+                    for partition in partitions.iter().filter(|partition| partition.is(&target.part)) {
+                        if found.replace((index, partition.slice)).is_some() {
+                            return Err(format!("{target} means more than one partition"));
+                        }
+                    }
+                }
+                Err(error) => reason = Some(format!("{name}: {error}")),
+            }
+        }
+        found.ok_or_else(|| match (reason, &target.disk) {
+            (Some(reason), _) => reason,
+            (None, Some(name)) if !self.disks.iter().any(|disk| disk.name == *name) => {
+                let names: Vec<&str> = self.disks.iter().map(|disk| &*disk.name).collect();
+                format!("no device {name} here, only {}", names.join(", "))
+            }
+            (None, _) => format!("no partition {target}"),
+        })
+    }
+
+    /// Attaches to all rings of a vbd, or to none.
+    ///
+    /// # Errors
+    /// Which node is bad, and why.
+    pub fn attach<H: Hypervisor<Pages = P>>(
+        &mut self,
+        hv: &H,
+        id: DeviceId,
+        view: DiskView,
+        nodes: &FrontendNodes,
+    ) -> Result<(), String> {
+        let Some(vbd) = self.vbds.iter().position(|vbd| vbd.id == id) else {
+            return Err("no such vbd".into());
+        };
+        let (disk, number) = (self.vbds[vbd].disk, self.vbds[vbd].number);
+        let mut attached = Vec::with_capacity(nodes.rings.len());
+        for ring in &nodes.rings {
+            match self.attach_ring(hv, id, (disk, number), view, nodes, ring) {
+                Ok(index) => attached.push(index),
+                Err(why) => {
+                    for index in attached {
+                        self.drop_ring(hv, index);
+                    }
+                    return Err(why);
+                }
+            }
+        }
+        for index in &attached {
+            self.active.insert(*index);
+        }
+        self.vbds[vbd].rings = attached;
+        Ok(())
+    }
+
+    fn attach_ring<H: Hypervisor<Pages = P>>(
+        &mut self,
+        hv: &H,
+        id: DeviceId,
+        (disk, number): (usize, usize),
+        view: DiskView,
+        nodes: &FrontendNodes,
+        ring: &RingNodes,
+    ) -> Result<usize, String> {
+        let at = &ring.prefix;
+        let Some(index) = self.rings.iter().position(Option::is_none) else {
+            return Err(format!(
+                "{at}ring-ref: all {MAX_RINGS} rings of this domain are taken"
+            ));
+        };
+        let dom = id.frontend;
+        let mapped = hv
+            .map_pages(dom, &ring.refs, Access::ReadWrite)
+            .map_err(|error| format!("{at}ring-ref: {}", explain(error)))?;
+        let made = BackRing::attach(mapped.pages.clone(), nodes.abi.slot_bytes())
+            .map_err(|error| match error {
+                AttachError::Shape => format!("{at}ring-ref: no request fits the ring"),
+                AttachError::Overflow(Overflow { claimed, consumed }) => {
+                    format!("{at}ring-ref: req_prod {claimed} is impossible after {consumed}")
+                }
+            })
+            .and_then(|ring_of| {
+                let slots = ring_of.shape().slots() as usize;
+                let allowance = self
+                    .budget
+                    .allow(nodes.rings.len(), ring.refs.len(), slots, nodes.persistent)
+                    .ok_or_else(|| format!("{at}ring-ref: no room to map another ring's pages"))?;
+                let port = self.bind(hv, dom, ring)?;
+                Ok((ring_of, allowance, port))
+            });
+        let (back, allowance, port) = match made {
+            Ok(made) => made,
+            Err(why) => {
+                hv.unmap_pages(mapped);
+                return Err(why);
+            }
+        };
+        self.budget.take(&allowance);
+        self.ports[port.0 as usize] = index as u8;
+        let Allowance {
+            persistent,
+            transients,
+            indirect,
+            ..
+        } = allowance;
+        self.generation = (self.generation + 1) & 0x3f;
+        self.rings[index] = Some(Box::new(Served {
+            ring: Ring::new(Parts {
+                dom,
+                abi: nodes.abi,
+                ring: back,
+                mapped,
+                port,
+                view,
+                persistent,
+                transients,
+                indirect,
+                tag_base: (index as u32) << 16 | self.generation << 10,
+            }),
+            vbd: id,
+            disk,
+            queue: self.disks[disk].queue_of(number),
+            allowance,
+        }));
+        Ok(index)
+    }
+
+    fn bind<H: Hypervisor<Pages = P>>(&self, hv: &H, dom: DomId, ring: &RingNodes) -> Result<Port, String> {
+        let at = &ring.prefix;
+        let Port(remote) = ring.port;
+        let port = hv.bind_interdomain(dom, ring.port).map_err(|error| {
+            format!(
+                "{at}event-channel: port {remote} cannot be bound (error {})",
+                error.0
+            )
+        })?;
+        if self.ports.get(port.0 as usize) == Some(&NO_RING) {
+            return Ok(port);
+        }
+        hv.close(port);
+        Err(format!(
+            "{at}event-channel: no local port below {}",
+            self.ports.len()
+        ))
+    }
+
+    /// The frontend broke a ring: it is closed, and the vbd with it.
+    #[cold]
+    pub fn break_ring(&mut self, index: usize, overflow: Overflow) {
+        let Some(served) = &mut self.rings[index] else {
+            return;
+        };
+        let id = served.vbd;
+        served.ring.close();
+        self.closing.insert(index);
+        self.active.insert(index);
+        if let Some(vbd) = self.vbds.iter_mut().find(|vbd| vbd.id == id) {
+            let Overflow { claimed, consumed } = overflow;
+            vbd.fault
+                .get_or_insert_with(|| format!("req_prod {claimed} is impossible after {consumed}"));
+        }
+        self.poke();
+    }
+
+    /// Begins to close all rings of a vbd.
+    pub fn close(&mut self, id: DeviceId) {
+        for (index, served) in self.rings.iter_mut().enumerate() {
+            if let Some(served) = served
+                && served.vbd == id
+            {
+                served.ring.close();
+                self.closing.insert(index);
+                self.active.insert(index);
+            }
+        }
+    }
+
+    /// Lets go of the closed rings that owe nothing any more.
+    #[cold]
+    pub fn release_closed<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
+        for index in self.closing.iter() {
+            if self.rings[index]
+                .as_ref()
+                .is_none_or(|served| served.ring.is_settled())
+            {
+                self.drop_ring(hv, index);
+            }
+        }
+    }
+
+    fn drop_ring<H: Hypervisor<Pages = P>>(&mut self, hv: &H, index: usize) {
+        for set in [&mut self.closing, &mut self.active] {
+            set.remove(index);
+        }
+        let Some(served) = self.rings[index].take() else {
+            return;
+        };
+        let Served {
+            ring,
+            vbd: id,
+            allowance,
+            ..
+        } = *served;
+        self.ports[ring.port.0 as usize] = NO_RING;
+        self.budget.give_back(&allowance);
+        let counters = ring.release(hv);
+        if let Some(vbd) = self.vbds.iter_mut().find(|vbd| vbd.id == id) {
+            vbd.counters += counters;
+            vbd.rings.retain(|ring| *ring != index);
+            if vbd.rings.is_empty() {
+                log::info!("vbd {id}: disconnected; {}", vbd.counters);
+            }
+        }
+        self.poke();
+    }
+
+    /// A device's capacity changed: so do the vbds that are all of it, or lie beyond its end.
+    #[cold]
+    pub fn limits_changed(&mut self, index: usize) {
+        let disk = &mut self.disks[index];
+        disk.limits = disk.device.limits();
+        let sectors = disk.limits.sectors;
+        log::info!("{}: now {sectors} sectors", disk.name);
+        for vbd in self.vbds.iter_mut().filter(|vbd| vbd.disk == index) {
+            let slice = if vbd.target.part == Part::Whole {
+                Slice { first: 0, sectors }
+            } else {
+                vbd.partition.clamp(sectors)
+            };
+            if slice == vbd.slice {
+                continue;
+            }
+            vbd.slice = slice;
+            vbd.resized = true;
+            for ring in &vbd.rings {
+                if let Some(served) = &mut self.rings[*ring] {
+                    served.ring.view.slice = slice;
+                }
+            }
+        }
+        self.poke();
+    }
+}
+
+/// Why a grant could not be mapped, for a reader who has to do something about it.
+fn explain(error: GrantError) -> String {
+    match error {
+        GrantError::Exhausted => "no room to map it".into(),
+        // GNTST_permission_denied
+        GrantError::Refused(-8) => {
+            "Xen forbids the mapping; under XSM SILO, its default on some systems, boot Xen with xsm=dummy"
+                .into()
+        }
+        GrantError::Refused(status) => format!("Xen refuses the grant (status {status})"),
+    }
+}
+
+/// Reads a device while it may be serving others: their completions are taken as they come.
+struct Reader<'a, H, P, D, M> {
+    hv: &'a H,
+    state: &'a mut State<P, D, M>,
+    disk: usize,
+}
+
+impl<H, P, D, M> Sectors for Reader<'_, H, P, D, M>
+where
+    H: Hypervisor<Pages = P>,
+    P: SharedPages + Clone,
+    D: BlockDevice,
+    M: SharedPages,
+{
+    fn sectors(&self) -> u64 {
+        self.state.disks[self.disk].limits.sectors
+    }
+
+    fn logical_block_size(&self) -> u32 {
+        self.state.disks[self.disk].limits.logical_block_size
+    }
+
+    fn read(&mut self, sector: u64, into: &mut [u8]) -> Result<(), ReadError> {
+        let deadline = self.hv.now().after(READ_LIMIT);
+        loop {
+            let disk = &mut self.state.disks[self.disk];
+            // A read that was given up may still be under way.
+            if disk.reading != Reading::Pending && disk.begin_read(sector, into.len()) {
+                disk.commit();
+                break;
+            }
+            self.wait(deadline)?;
+        }
+        loop {
+            self.wait(deadline)?;
+            let disk = &mut self.state.disks[self.disk];
+            if let Reading::Done(status) = disk.reading {
+                disk.reading = Reading::Idle;
+                if status != Status::Ok {
+                    return Err(ReadError("the device failed the read"));
+                }
+                disk.copy_out(into);
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl<H, P, D, M> Reader<'_, H, P, D, M>
+where
+    H: Hypervisor<Pages = P>,
+    P: SharedPages + Clone,
+    D: BlockDevice,
+    M: SharedPages,
+{
+    /// Takes what has completed by now.
+    fn wait(&mut self, deadline: Instant) -> Result<(), ReadError> {
+        self.state.reap_disk(self.hv, self.disk);
+        if self.state.disks[self.disk].failed.is_some() {
+            return Err(ReadError("the device has failed"));
+        }
+        if self.hv.now() > deadline {
+            return Err(ReadError("the device does not answer"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! A device of this domain.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use outrigger_devices::{
+    BlockDevice, BlockLimits, BlockOp, BlockRequest, DmaMemory, DmaSegment, Status, Tag,
+};
+use outrigger_ring::SharedPages;
+use outrigger_xen::PAGE_SIZE;
+
+use crate::submit::Queue;
+
+/// Most queues of a device that are used.
+const MAX_QUEUES: usize = 16;
+
+/// The tag of our own reads. No ring has this number.
+pub(crate) const OWN_TAG: Tag = Tag(u32::MAX);
+
+/// Our own read of the device, of which there is one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    Idle,
+    /// The page is the device's.
+    Pending,
+    Done(Status),
+}
+
+/// A device, by the name that guests' disk specifications call it.
+pub(crate) struct Disk<D, M> {
+    pub name: String,
+    /// The bit of its interrupt in [`outrigger_xen::Wake::devices`].
+    pub interrupt: u32,
+    pub device: D,
+    pub limits: BlockLimits,
+    pub queues: Box<[Queue]>,
+    /// Why it serves no more.
+    pub failed: Option<&'static str>,
+    pub reading: Reading,
+    /// Where our own reads go.
+    page: DmaMemory<M>,
+}
+
+impl<D: BlockDevice, M: SharedPages> Disk<D, M> {
+    pub fn new(name: String, interrupt: u32, device: D, page: DmaMemory<M>) -> Self {
+        let limits = device.limits();
+        Self {
+            name,
+            interrupt,
+            device,
+            limits,
+            queues: alloc::vec![Queue::default(); limits.queues.clamp(1, MAX_QUEUES)].into_boxed_slice(),
+            failed: None,
+            reading: Reading::Idle,
+            page,
+        }
+    }
+
+    /// The queue that the vbd of number `vbd` uses. All rings of a vbd share one, so that a turn of it costs one doorbell;
+    /// different vbds have different ones while there are enough, so that one does not fill another's.
+    pub fn queue_of(&self, vbd: usize) -> usize {
+        vbd % self.queues.len()
+    }
+
+    /// Tells the device of all that was submitted.
+    #[inline]
+    pub fn commit(&mut self) {
+        for (index, queue) in self.queues.iter_mut().enumerate() {
+            if queue.dirty {
+                queue.dirty = false;
+                self.device.commit(index);
+            }
+        }
+    }
+
+    /// Asks for an interrupt at the next completion, if any is due. True if there is one already.
+    #[inline]
+    pub fn arm(&mut self) -> bool {
+        let mut completed = false;
+        for (index, queue) in self.queues.iter().enumerate() {
+            if queue.in_flight > 0 {
+                completed |= self.device.arm(index);
+            }
+        }
+        completed
+    }
+
+    /// Begins to read up to a page for ourselves. False if there is no room now.
+    pub fn begin_read(&mut self, sector: u64, bytes: usize) -> bool {
+        let len = u32::try_from(bytes.min(PAGE_SIZE)).unwrap_or(0);
+        let Some(segment) = self.page.page.segment(0, len) else {
+            return false;
+        };
+        let segments: [DmaSegment; 1] = [segment];
+        let request = BlockRequest {
+            op: BlockOp::Read,
+            sector,
+            sectors: u64::from(len / 512),
+            segments: &segments,
+            tag: OWN_TAG,
+        };
+        let begun = self.queues[0].submit(&mut self.device, 0, &request).is_ok();
+        if begun {
+            self.reading = Reading::Pending;
+        }
+        begun
+    }
+
+    /// Copies out what was read.
+    pub fn copy_out(&self, into: &mut [u8]) {
+        for (at, bytes) in (0..).step_by(4).zip(into.chunks_mut(4)) {
+            let word = self.page.memory.load_u32(at).to_le_bytes();
+            bytes.copy_from_slice(&word[..bytes.len()]);
+        }
+    }
+}

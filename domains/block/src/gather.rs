@@ -1,0 +1,387 @@
+//! From segments to memory that the device may reach.
+
+use alloc::vec::Vec;
+
+use outrigger_blkif::{DataOp, Refusal, Segment, Segments};
+use outrigger_devices::DmaSegment;
+use outrigger_xen::{Access, DmaMap, DmaPage, DomId, GrantError, GrantTable, MapRequest};
+
+use crate::journal::{Journal, Slot};
+use crate::persistent::PersistentGrants;
+use crate::transient::{Chain, TransientMaps};
+use crate::view::{DiskView, MAX_INDIRECT_SEGMENTS};
+
+/// A ring takes no further request in a turn once those it took have this many segments: 2 MiB.
+pub(crate) const SEGMENT_BUDGET: usize = 512;
+
+/// So a turn's requests have at most this many.
+const TURN_SEGMENTS: usize = SEGMENT_BUDGET + MAX_INDIRECT_SEGMENTS;
+
+/// A read or write whose pages are all within the device's reach: `segments[start..end]` of [`Gather`].
+#[derive(Clone, Copy)]
+pub(crate) struct Gathered {
+    pub slot: Slot,
+    pub op: DataOp,
+    /// First sector, on the device.
+    pub sector: u64,
+    pub sectors: u32,
+    pub start: usize,
+    pub end: usize,
+}
+
+/// A read or write some of whose pages have to be mapped first: `wanted[start..end]`.
+#[derive(Clone, Copy)]
+struct Planned {
+    slot: Slot,
+    op: DataOp,
+    sector: u64,
+    sectors: u32,
+    start: usize,
+    end: usize,
+}
+
+struct Wanted {
+    segment: Segment,
+    /// It is part of the batch under way.
+    asked: bool,
+}
+
+/// What became of a planned request.
+pub(crate) enum Mapped {
+    /// All of its pages are there.
+    Ready(Gathered),
+    /// Xen refused one of its references.
+    Refused(Slot),
+}
+
+/// The grants of one ring, and the memory of the requests it is working on.
+pub(crate) struct Gather {
+    dom: DomId,
+    /// Whether the frontend agreed to persistent grants.
+    keep: bool,
+    pub persistent: PersistentGrants,
+    pub transients: TransientMaps,
+    /// Memory of the requests that were gathered and not yet submitted.
+    pub segments: Vec<DmaSegment>,
+    wanted: Vec<Wanted>,
+    planned: Vec<Planned>,
+    /// Pages mapped and unmapped so far.
+    pub maps: u64,
+    pub unmaps: u64,
+}
+
+/// Scratch memory that all rings share, one after the other.
+pub(crate) struct Batch {
+    requests: Vec<MapRequest>,
+    results: Vec<Result<DmaMap, GrantError>>,
+    /// What became of the requests that [`Gather::map`] dealt with.
+    pub outcomes: Vec<Mapped>,
+    /// The segments of one indirect request, as words.
+    pub words: Vec<u32>,
+    unmapping: Vec<DmaMap>,
+}
+
+impl Batch {
+    pub fn new() -> Self {
+        Self {
+            requests: Vec::with_capacity(TURN_SEGMENTS),
+            results: Vec::with_capacity(TURN_SEGMENTS),
+            outcomes: Vec::with_capacity(TURN_SEGMENTS),
+            words: alloc::vec![0; Segment::WORDS * MAX_INDIRECT_SEGMENTS],
+            unmapping: Vec::with_capacity(2 * TURN_SEGMENTS),
+        }
+    }
+
+    /// Unmaps all that was given up since: one hypercall. To be called before any response of those requests is written.
+    #[inline]
+    pub fn unmap<H: GrantTable>(&mut self, hv: &H) {
+        if !self.unmapping.is_empty() {
+            hv.unmap_for_dma(&mut self.unmapping);
+        }
+    }
+}
+
+impl Gather {
+    /// Room for `persistent` pages that stay and `transients` that go with their request, allocated now.
+    pub fn new(dom: DomId, persistent: usize, transients: usize) -> Self {
+        Self {
+            dom,
+            keep: persistent > 0,
+            persistent: PersistentGrants::new(persistent),
+            transients: TransientMaps::new(transients),
+            segments: Vec::with_capacity(TURN_SEGMENTS),
+            wanted: Vec::with_capacity(TURN_SEGMENTS),
+            planned: Vec::with_capacity(TURN_SEGMENTS),
+            maps: 0,
+            unmaps: 0,
+        }
+    }
+
+    /// Checks a request and finds its memory. `None`: some page has to be mapped, and the request waits for
+    /// [`map`](Self::map).
+    #[inline]
+    pub fn gather(
+        &mut self,
+        view: &DiskView,
+        slot: Slot,
+        op: DataOp,
+        sector: u64,
+        request: Segments<'_>,
+    ) -> Result<Option<Gathered>, Refusal> {
+        let start = self.segments.len();
+        let (mut sectors, mut lengths) = (0, 0);
+        for segment in request.iter() {
+            let found = segment.map(|segment| (segment, self.persistent.find(segment.gref)));
+            match found {
+                Ok((segment, Some(page))) => {
+                    sectors += segment.sectors();
+                    lengths |= segment.sectors();
+                    self.segments.push(dma(page, segment));
+                }
+                Ok((_, None)) => {
+                    self.segments.truncate(start);
+                    return self.plan(view, slot, op, sector, request).map(|()| None);
+                }
+                Err(why) => {
+                    self.segments.truncate(start);
+                    return Err(why);
+                }
+            }
+        }
+        match view.check_data(op, sector, sectors, lengths) {
+            Ok(sector) => Ok(Some(Gathered {
+                slot,
+                op,
+                sector,
+                sectors,
+                start,
+                end: self.segments.len(),
+            })),
+            Err(why) => {
+                self.segments.truncate(start);
+                Err(why)
+            }
+        }
+    }
+
+    /// Checks a request and notes it down for the next batch of maps.
+    fn plan(
+        &mut self,
+        view: &DiskView,
+        slot: Slot,
+        op: DataOp,
+        sector: u64,
+        request: Segments<'_>,
+    ) -> Result<(), Refusal> {
+        let start = self.wanted.len();
+        let (mut sectors, mut lengths) = (0, 0);
+        let checked = request
+            .iter()
+            .try_for_each(|segment| {
+                let segment = segment?;
+                sectors += segment.sectors();
+                lengths |= segment.sectors();
+                self.wanted.push(Wanted {
+                    segment,
+                    asked: false,
+                });
+                Ok(())
+            })
+            .and_then(|()| view.check_data(op, sector, sectors, lengths));
+        match checked {
+            Ok(sector) => {
+                self.planned.push(Planned {
+                    slot,
+                    op,
+                    sector,
+                    sectors,
+                    start,
+                    end: self.wanted.len(),
+                });
+                Ok(())
+            }
+            Err(why) => {
+                self.wanted.truncate(start);
+                Err(why)
+            }
+        }
+    }
+
+    /// Whether requests wait for [`map`](Self::map).
+    #[inline]
+    pub fn has_plan(&self) -> bool {
+        !self.planned.is_empty()
+    }
+
+    /// Maps the pages of all planned requests, or of as many as there is room for, in one batch. What could not be mapped
+    /// for want of room stays planned; what became of the others is in [`Batch::outcomes`]. True if Xen, or our own window,
+    /// was exhausted.
+    pub fn map<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch, journal: &mut Journal) -> bool {
+        batch.requests.clear();
+        batch.results.clear();
+        let mut room = self.transients.room();
+        let mut count = 0;
+        for planned in &self.planned {
+            let begun = batch.requests.len();
+            let access = access(self.keep, planned.op);
+            for wanted in &mut self.wanted[planned.start..planned.end] {
+                wanted.asked = self.persistent.find(wanted.segment.gref).is_none();
+                if wanted.asked {
+                    batch.requests.push(MapRequest {
+                        gref: wanted.segment.gref,
+                        access,
+                    });
+                }
+            }
+            // Even if the cache takes none of them.
+            let needed = batch.requests.len() - begun;
+            if needed > room {
+                batch.requests.truncate(begun);
+                break;
+            }
+            room -= needed;
+            count += 1;
+        }
+        if !batch.requests.is_empty() {
+            hv.map_for_dma(self.dom, &batch.requests, &mut batch.results);
+            assert!(
+                batch.results.len() == batch.requests.len(),
+                "one result for each reference"
+            );
+        }
+        let mut results = core::mem::take(&mut batch.results);
+        let mut exhausted = false;
+        {
+            let mut results = results.drain(..);
+            let mut kept = 0;
+            for index in 0..self.planned.len() {
+                let planned = self.planned[index];
+                let outcome = if index < count {
+                    self.settle(hv, batch, journal, planned, &mut results)
+                } else {
+                    Err(GrantError::Exhausted)
+                };
+                match outcome {
+                    Ok(gathered) => batch.outcomes.push(Mapped::Ready(gathered)),
+                    Err(GrantError::Refused(_)) => batch.outcomes.push(Mapped::Refused(planned.slot)),
+                    Err(GrantError::Exhausted) => {
+                        exhausted |= index < count;
+                        self.planned[kept] = planned;
+                        kept += 1;
+                    }
+                }
+            }
+            self.planned.truncate(kept);
+        }
+        // The vector goes back for its capacity.
+        batch.results = results;
+        if self.planned.is_empty() {
+            self.wanted.clear();
+        }
+        exhausted
+    }
+
+    /// Files the results of one request's maps and gathers its memory; undoes them if it cannot go on.
+    fn settle<H: GrantTable>(
+        &mut self,
+        hv: &H,
+        batch: &mut Batch,
+        journal: &mut Journal,
+        planned: Planned,
+        results: &mut impl Iterator<Item = Result<DmaMap, GrantError>>,
+    ) -> Result<Gathered, GrantError> {
+        let start = self.segments.len();
+        let mut failed = None;
+        let maps = &mut journal.progress(planned.slot).maps;
+        for wanted in &self.wanted[planned.start..planned.end] {
+            let segment = wanted.segment;
+            let page = if wanted.asked {
+                match results.next() {
+                    Some(Ok(map)) => {
+                        self.maps += 1;
+                        let page = map.page();
+                        let kept = if self.keep {
+                            self.persistent.insert(segment.gref, map)
+                        } else {
+                            Err(map)
+                        };
+                        if let Err(map) = kept {
+                            self.transients.push(maps, map);
+                        }
+                        Some(page)
+                    }
+                    Some(Err(error)) => {
+                        // A refusal outweighs exhaustion: trying again will not help.
+                        if failed.is_none() || matches!(error, GrantError::Refused(_)) {
+                            failed = Some(error);
+                        }
+                        None
+                    }
+                    None => None,
+                }
+            } else {
+                self.persistent.find(segment.gref)
+            };
+            match page {
+                Some(page) => self.segments.push(dma(page, segment)),
+                None => failed = failed.or(Some(GrantError::Exhausted)),
+            }
+        }
+        let Some(error) = failed else {
+            return Ok(Gathered {
+                slot: planned.slot,
+                op: planned.op,
+                sector: planned.sector,
+                sectors: planned.sectors,
+                start,
+                end: self.segments.len(),
+            });
+        };
+        self.segments.truncate(start);
+        self.release(hv, batch, maps);
+        Err(error)
+    }
+
+    /// The requests that wait to be mapped, given up.
+    pub fn cancel(&mut self, mut each: impl FnMut(Slot)) {
+        for planned in self.planned.drain(..) {
+            each(planned.slot);
+        }
+        self.wanted.clear();
+    }
+
+    /// Gives up a request's own mappings, to be unmapped with the batch.
+    #[inline]
+    pub fn release<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch, maps: &mut Chain) {
+        while let Some(map) = self.transients.pop(maps) {
+            if batch.unmapping.len() == batch.unmapping.capacity() {
+                batch.unmap(hv);
+            }
+            batch.unmapping.push(map);
+            self.unmaps += 1;
+        }
+    }
+
+    /// Unmaps every page that was kept.
+    pub fn drop_persistent<H: GrantTable>(&mut self, hv: &H) {
+        let maps = self.persistent.take_all();
+        if !maps.is_empty() {
+            self.unmaps += maps.len() as u64;
+            hv.unmap_for_dma(maps);
+        }
+    }
+}
+
+/// What a page is mapped for. One that is kept may serve the other way next time.
+fn access(keep: bool, op: DataOp) -> Access {
+    match op {
+        DataOp::Write if !keep => Access::ReadOnly,
+        _ => Access::ReadWrite,
+    }
+}
+
+#[inline]
+fn dma(page: DmaPage, segment: Segment) -> DmaSegment {
+    page.segment(segment.first_sector() * 512, segment.sectors() * 512)
+        .expect("a checked segment lies within its page")
+}

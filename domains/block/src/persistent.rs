@@ -1,0 +1,119 @@
+//! Grants that stay mapped (`feature-persistent`).
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use outrigger_xen::{DmaMap, DmaPage, GrantRef};
+
+/// No mapping: an index past every array.
+const EMPTY: u32 = u32::MAX;
+
+#[derive(Clone, Copy)]
+struct Place {
+    gref: u32,
+    /// Into `maps`.
+    map: u32,
+}
+
+/// The pages that one frontend's ring keeps granting, mapped once. A hash table with open addressing, at most half full;
+/// nothing is ever taken out singly, so a search ends at the first empty place.
+pub(crate) struct PersistentGrants {
+    places: Box<[Place]>,
+    shift: u32,
+    maps: Vec<DmaMap>,
+    capacity: usize,
+}
+
+impl PersistentGrants {
+    /// Room for `capacity` pages, allocated now.
+    pub fn new(capacity: usize) -> Self {
+        let places = (2 * capacity).next_power_of_two().max(2);
+        Self {
+            places: vec![
+                Place {
+                    gref: EMPTY,
+                    map: EMPTY
+                };
+                places
+            ]
+            .into_boxed_slice(),
+            shift: 32 - places.ilog2(),
+            maps: Vec::with_capacity(capacity),
+            capacity,
+        }
+    }
+
+    /// Where the search for a reference starts: Fibonacci hashing, since a guest's references are mostly consecutive.
+    #[inline]
+    fn home(&self, gref: GrantRef) -> usize {
+        (gref.0.wrapping_mul(0x9e37_79b9) >> self.shift) as usize
+    }
+
+    /// The page, if it is mapped.
+    #[inline]
+    pub fn find(&self, gref: GrantRef) -> Option<DmaPage> {
+        let mask = self.places.len() - 1;
+        let mut at = self.home(gref);
+        loop {
+            // The mask proves it in bounds.
+            let place = self.places[at & mask];
+            if place.gref == gref.0 {
+                // An empty place also "holds" the reference u32::MAX, but no map has its index.
+                return self.maps.get(place.map as usize).map(DmaMap::page);
+            }
+            if place.map == EMPTY {
+                return None;
+            }
+            at += 1;
+        }
+    }
+
+    /// How many more pages fit.
+    pub fn room(&self) -> usize {
+        self.capacity.saturating_sub(self.maps.len())
+    }
+
+    /// Keeps a mapping, or gives it back if there is no room or the reference is mapped already.
+    pub fn insert(&mut self, gref: GrantRef, map: DmaMap) -> Result<(), DmaMap> {
+        if self.room() == 0 || self.find(gref).is_some() {
+            return Err(map);
+        }
+        let mask = self.places.len() - 1;
+        let mut at = self.home(gref);
+        while self.places[at & mask].map != EMPTY {
+            at += 1;
+        }
+        self.places[at & mask] = Place {
+            gref: gref.0,
+            // At most `capacity`, which fits.
+            map: self.maps.len() as u32,
+        };
+        self.maps.push(map);
+        Ok(())
+    }
+
+    /// Keeps at most `capacity` pages from now on (never more than at first); those mapped already stay.
+    pub fn limit(&mut self, capacity: usize) {
+        self.capacity = self.capacity.min(capacity);
+    }
+
+    /// How many pages it may keep.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Forgets all pages; the caller unmaps them and leaves the vector empty.
+    pub fn take_all(&mut self) -> &mut Vec<DmaMap> {
+        self.places.fill(Place {
+            gref: EMPTY,
+            map: EMPTY,
+        });
+        &mut self.maps
+    }
+
+    /// Pages mapped.
+    pub fn len(&self) -> usize {
+        self.maps.len()
+    }
+}

@@ -1,0 +1,725 @@
+//! One ring of a vbd: what it owes, what it waits for, and its turn.
+
+use alloc::vec::Vec;
+
+use outrigger_blkif::{Abi, DataOp, Identity, Refusal, Request, Segment, Segments, Status};
+use outrigger_devices::{BlockDevice, BlockOp, Tag};
+use outrigger_ring::{BackRing, Overflow, SharedPages};
+use outrigger_xen::{Access, DomId, EventChannels, GrantError, GrantRef, GrantTable, MappedPages, Port};
+
+use crate::counters::Counters;
+use crate::gather::{Batch, Gather, Gathered, Mapped, SEGMENT_BUDGET};
+use crate::indirect::IndirectPages;
+use crate::journal::{Journal, Slot};
+use crate::submit::{Item, Queue};
+use crate::view::DiskView;
+
+/// Most requests that a ring may have taken in one turn, so that a busy one does not starve another.
+const REQUEST_BUDGET: u32 = 64;
+
+/// What a ring is made of.
+pub(crate) struct Parts<P> {
+    pub dom: DomId,
+    pub abi: Abi,
+    pub ring: BackRing<P>,
+    pub mapped: MappedPages<P>,
+    pub port: Port,
+    pub view: DiskView,
+    /// Pages that may stay mapped for devices; 0 if the frontend does not keep its grants.
+    pub persistent: usize,
+    /// Pages that may be mapped for devices besides.
+    pub transients: usize,
+    /// Indirect pages that may stay mapped for the CPU.
+    pub indirect: usize,
+    /// In the upper bits of every tag, see [`Ring::tag`].
+    pub tag_base: u32,
+}
+
+/// What a ring works with, lent for one turn.
+pub(crate) struct Io<'a, H, D> {
+    pub hv: &'a H,
+    pub device: &'a mut D,
+    pub queue: usize,
+    pub load: &'a mut Queue,
+    pub batch: &'a mut Batch,
+    /// The device serves no more.
+    pub failed: bool,
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Nothing more to take.
+    Drained,
+    /// The budget is spent, or more can be taken at once.
+    More,
+    /// Something has to complete first.
+    Waiting,
+    /// There is no room to map anything more, neither ours nor Xen's.
+    Exhausted,
+}
+
+/// A write between two flushes, after everything before it.
+#[derive(Clone, Copy)]
+struct Barrier {
+    slot: Slot,
+    step: Step,
+}
+
+/// The last step of a barrier that was begun.
+#[derive(Clone, Copy)]
+enum Step {
+    Drain,
+    FlushBefore,
+    Write,
+    FlushAfter,
+}
+
+pub(crate) struct Ring<P> {
+    dom: DomId,
+    abi: Abi,
+    pub port: Port,
+    ring: BackRing<P>,
+    mapped: MappedPages<P>,
+    pub view: DiskView,
+    tag_base: u32,
+    pub(crate) journal: Journal,
+    pub(crate) gather: Gather,
+    indirect: IndirectPages<P>,
+    /// Indirect requests whose page could not be read at once.
+    unread: Vec<(Slot, GrantRef)>,
+    /// What the device had no room for, in order. While there is any, nothing is taken from the ring.
+    pub(crate) backlog: Vec<Item>,
+    barrier: Option<Barrier>,
+    /// Device requests in flight.
+    pub(crate) in_flight: u32,
+    /// Requests to be answered at the end of the turn.
+    done: Vec<Slot>,
+    closing: bool,
+    pub(crate) counters: Counters,
+}
+
+impl<P: SharedPages + Clone> Ring<P> {
+    /// A ring, ready for its first turn. Allocates all that it will ever need.
+    pub fn new(parts: Parts<P>) -> Self {
+        let slots = parts.ring.shape().slots();
+        let capacity = slots as usize;
+        Self {
+            dom: parts.dom,
+            abi: parts.abi,
+            port: parts.port,
+            ring: parts.ring,
+            mapped: parts.mapped,
+            view: parts.view,
+            tag_base: parts.tag_base,
+            journal: Journal::new(slots),
+            gather: Gather::new(parts.dom, parts.persistent, parts.transients),
+            indirect: IndirectPages::new(parts.indirect),
+            unread: Vec::with_capacity(capacity),
+            backlog: Vec::with_capacity(capacity),
+            barrier: None,
+            in_flight: 0,
+            done: Vec::with_capacity(capacity),
+            closing: false,
+            counters: Counters::default(),
+        }
+    }
+
+    /// The name of a request's parts towards the device: the ring's bits and the journal's slot, 10 bits.
+    #[inline]
+    pub(crate) fn tag(&self, slot: Slot) -> Tag {
+        Tag(self.tag_base | u32::from(slot.0))
+    }
+
+    /// Whether a completion's tag is one of this ring's, by the ring's bits.
+    #[inline]
+    pub fn owns(&self, tag: Tag) -> bool {
+        tag.0 & !0x3ff == self.tag_base
+    }
+
+    /// One turn: goes on with what waits, then takes what the budget allows and hands it to the device.
+    ///
+    /// # Errors
+    /// The frontend broke the ring; close it.
+    pub fn turn<H, D>(&mut self, io: &mut Io<'_, H, D>) -> Result<Turn, Overflow>
+    where
+        H: GrantTable<Pages = P>,
+        D: BlockDevice,
+    {
+        if self.closing || io.failed {
+            self.cancel(io);
+        }
+        if self.closing {
+            return Ok(Turn::Drained);
+        }
+        if let Some(wait) = self.resume(io) {
+            return Ok(wait);
+        }
+        let pending = self.ring.pending()?;
+        let (mut taken, mut segments) = (0, 0);
+        while taken < pending.min(REQUEST_BUDGET)
+            && segments < SEGMENT_BUDGET
+            && self.backlog.is_empty()
+            && self.barrier.is_none()
+        {
+            segments += self.take(io);
+            taken += 1;
+        }
+        Ok(match self.resume(io) {
+            Some(wait) => wait,
+            None if taken < pending => Turn::More,
+            None => Turn::Drained,
+        })
+    }
+
+    /// Goes on with what waits, as far as it goes now. `None`: nothing waits any more.
+    #[inline]
+    fn resume<H, D>(&mut self, io: &mut Io<'_, H, D>) -> Option<Turn>
+    where
+        H: GrantTable<Pages = P>,
+        D: BlockDevice,
+    {
+        if self.backlog.is_empty()
+            && self.unread.is_empty()
+            && !self.gather.has_plan()
+            && self.barrier.is_none()
+        {
+            return None;
+        }
+        self.resume_waiting(io)
+    }
+
+    fn resume_waiting<H, D>(&mut self, io: &mut Io<'_, H, D>) -> Option<Turn>
+    where
+        H: GrantTable<Pages = P>,
+        D: BlockDevice,
+    {
+        loop {
+            if self.drain_backlog(io).is_err() {
+                return Some(Turn::Waiting);
+            }
+            let mut exhausted = !self.unread.is_empty() && self.read_indirect(io);
+            if self.gather.has_plan() {
+                exhausted |= self.map_plan(io);
+            }
+            if exhausted {
+                return Some(Turn::Exhausted);
+            }
+            if !self.backlog.is_empty() || !self.unread.is_empty() || self.gather.has_plan() {
+                return Some(Turn::Waiting);
+            }
+            self.barrier?;
+            if !self.advance_barrier(io) {
+                return Some(Turn::Waiting);
+            }
+        }
+    }
+
+    /// Takes one request from the ring; its number of segments.
+    #[inline]
+    fn take<H, D>(&mut self, io: &mut Io<'_, H, D>) -> usize
+    where
+        H: GrantTable<Pages = P>,
+        D: BlockDevice,
+    {
+        let slot = self.journal.open();
+        let words = &mut self.journal.words_mut(slot)[..self.abi.slot_words()];
+        self.ring.consume(words);
+        if io.failed {
+            self.refuse(io, slot, Refusal::Gone);
+            return 0;
+        }
+        match Request::decode(self.abi, self.journal.words(slot), self.view.max_indirect) {
+            Ok(Request::Data { op, sector, segments }) => {
+                let count = segments.len();
+                let gathered = self.gather.gather(&self.view, slot, op, sector, segments);
+                self.go_on(io, slot, gathered);
+                count
+            }
+            Ok(Request::Indirect {
+                op,
+                sector,
+                nr_segments,
+                pages: [page, ..],
+            }) => {
+                let words = &mut io.batch.words[..Segment::WORDS * nr_segments];
+                match self.indirect.find(page) {
+                    Some(pages) => {
+                        pages.copy_out(0, words);
+                        let gathered = self
+                            .gather
+                            .gather(&self.view, slot, op, sector, Segments::new(words));
+                        self.go_on(io, slot, gathered);
+                    }
+                    None => self.unread.push((slot, page)),
+                }
+                nr_segments
+            }
+            Ok(other) => {
+                self.take_other(io, slot, Other::of(&other));
+                0
+            }
+            Err(why) => {
+                self.refuse(io, slot, why);
+                0
+            }
+        }
+    }
+
+    /// A request was gathered: to the device with it, unless it waits for a page or is refused.
+    #[inline]
+    fn go_on<H, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot, gathered: Result<Option<Gathered>, Refusal>)
+    where
+        H: GrantTable<Pages = P>,
+        D: BlockDevice,
+    {
+        match gathered {
+            Ok(Some(gathered)) => {
+                self.launch(io, gathered);
+                self.reuse_segments();
+            }
+            // It stays unanswerable until it is mapped.
+            Ok(None) => self.journal.progress(slot).parts = 1,
+            Err(why) => self.refuse(io, slot, why),
+        }
+    }
+
+    /// Everything that is rare.
+    #[cold]
+    fn take_other<H, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot, other: Other)
+    where
+        H: GrantTable<Pages = P>,
+        D: BlockDevice,
+    {
+        match other {
+            Other::Flush => self.flush(io, slot),
+            Other::Barrier => {
+                self.counters.barriers += 1;
+                self.barrier = Some(Barrier {
+                    slot,
+                    step: Step::Drain,
+                });
+            }
+            Other::Discard { sector, sectors } => match self.view.check_discard(sector, sectors) {
+                Ok(sector) => {
+                    self.counters.discards += 1;
+                    self.discard(io, slot, sector, sectors);
+                }
+                Err(why) => self.refuse(io, slot, why),
+            },
+        }
+    }
+
+    /// Everything that was gathered is with the device, or else its memory is still wanted.
+    #[inline]
+    fn reuse_segments(&mut self) {
+        if self.backlog.is_empty() {
+            self.gather.segments.clear();
+        }
+    }
+
+    /// Gives a gathered read or write to the device.
+    #[inline]
+    fn launch<H, D: BlockDevice>(&mut self, io: &mut Io<'_, H, D>, gathered: Gathered) {
+        let op = match gathered.op {
+            DataOp::Read => {
+                self.counters.reads += 1;
+                self.counters.sectors_read += u64::from(gathered.sectors);
+                BlockOp::Read
+            }
+            DataOp::Write => {
+                self.counters.writes += 1;
+                self.counters.sectors_written += u64::from(gathered.sectors);
+                BlockOp::Write
+            }
+        };
+        let count = gathered.end - gathered.start;
+        let parts = self.view.parts(count);
+        self.journal.progress(gathered.slot).parts = parts;
+        let item = Item {
+            slot: gathered.slot,
+            op,
+            sector: gathered.sector,
+            sectors: gathered.sectors.into(),
+            start: gathered.start,
+            end: gathered.end,
+        };
+        self.send_or_wait(io, item);
+    }
+
+    /// Reads the segments of the indirect requests in `unread`, and gathers them. True if there was no room for it.
+    ///
+    /// Mapping a page to look at it beats a grant copy: with persistent grants it is mapped once for ever, and without
+    /// them one hypercall maps the pages of all requests of a turn, at the price of a copy's, and none of our own pages has
+    /// to be found for it.
+    #[cold]
+    fn read_indirect<H, D>(&mut self, io: &mut Io<'_, H, D>) -> bool
+    where
+        H: GrantTable<Pages = P>,
+        D: BlockDevice,
+    {
+        let unread = core::mem::take(&mut self.unread);
+        let mut exhausted = false;
+        let mut kept = 0;
+        let mut unread = unread;
+        if self.indirect.capacity() == 0 && unread.len() > 1 && self.read_together(io, &unread) {
+            unread.clear();
+        }
+        for at in 0..unread.len() {
+            let (slot, page) = unread[at];
+            let mapped = if exhausted {
+                Err(GrantError::Exhausted)
+            } else if let Some(pages) = self.indirect.find(page).cloned() {
+                // An earlier request of this turn named the same page.
+                self.read_one(io, slot, &pages, 0);
+                continue;
+            } else {
+                io.hv.map_pages(self.dom, &[page], Access::ReadOnly)
+            };
+            match mapped {
+                Ok(mapped) => {
+                    self.gather.maps += 1;
+                    self.read_one(io, slot, &mapped.pages, 0);
+                    if let Some(old) = self.indirect.insert(page, mapped) {
+                        self.gather.unmaps += 1;
+                        io.hv.unmap_pages(old);
+                    }
+                }
+                Err(GrantError::Refused(_)) => self.refuse(io, slot, Refusal::Grant),
+                Err(GrantError::Exhausted) => {
+                    exhausted = true;
+                    unread[kept] = (slot, page);
+                    kept += 1;
+                }
+            }
+        }
+        unread.truncate(kept);
+        self.unread = unread;
+        exhausted
+    }
+
+    /// The pages of all requests in one batch. False if that cannot be done, and then nothing was.
+    fn read_together<H, D>(&mut self, io: &mut Io<'_, H, D>, unread: &[(Slot, GrantRef)]) -> bool
+    where
+        H: GrantTable<Pages = P>,
+        D: BlockDevice,
+    {
+        let mut refs = [GrantRef(0); REQUEST_BUDGET as usize];
+        let Some(refs) = refs.get_mut(..unread.len()) else {
+            return false;
+        };
+        for (gref, (_, page)) in refs.iter_mut().zip(unread) {
+            *gref = *page;
+        }
+        let Ok(mapped) = io.hv.map_pages(self.dom, refs, Access::ReadOnly) else {
+            return false;
+        };
+        self.gather.maps += unread.len() as u64;
+        for (index, (slot, _)) in unread.iter().enumerate() {
+            self.read_one(io, *slot, &mapped.pages, index);
+        }
+        self.gather.unmaps += unread.len() as u64;
+        io.hv.unmap_pages(mapped);
+        true
+    }
+
+    /// Copies the segments of one indirect request out of page `index` of `pages`, once, and gathers them.
+    fn read_one<H, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot, pages: &P, index: usize)
+    where
+        H: GrantTable<Pages = P>,
+        D: BlockDevice,
+    {
+        // Decoded before, from the same private copy, so it is what it was.
+        let Ok(Request::Indirect {
+            op,
+            sector,
+            nr_segments,
+            ..
+        }) = Request::decode(self.abi, self.journal.words(slot), self.view.max_indirect)
+        else {
+            return self.refuse(io, slot, Refusal::Unsupported);
+        };
+        let words = &mut io.batch.words[..Segment::WORDS * nr_segments];
+        pages.copy_out(index * outrigger_xen::PAGE_SIZE, words);
+        let gathered = self
+            .gather
+            .gather(&self.view, slot, op, sector, Segments::new(words));
+        self.go_on(io, slot, gathered);
+    }
+
+    /// Maps what the planned requests need, and launches them. True if there was no room for it.
+    #[cold]
+    fn map_plan<H, D>(&mut self, io: &mut Io<'_, H, D>) -> bool
+    where
+        H: GrantTable<Pages = P>,
+        D: BlockDevice,
+    {
+        let exhausted = self.gather.map(io.hv, io.batch, &mut self.journal);
+        let mut outcomes = core::mem::take(&mut io.batch.outcomes);
+        for outcome in outcomes.drain(..) {
+            match outcome {
+                Mapped::Ready(gathered) => self.launch(io, gathered),
+                Mapped::Refused(slot) => self.refuse(io, slot, Refusal::Grant),
+            }
+        }
+        io.batch.outcomes = outcomes;
+        self.reuse_segments();
+        exhausted
+    }
+
+    /// Takes the barrier's next step if the last one is over. False if it is not, or the next one cannot be over yet.
+    #[cold]
+    fn advance_barrier<H, D>(&mut self, io: &mut Io<'_, H, D>) -> bool
+    where
+        H: GrantTable<Pages = P>,
+        D: BlockDevice,
+    {
+        let Some(Barrier { slot, step }) = self.barrier else {
+            return true;
+        };
+        let progress = self.journal.progress(slot);
+        if progress.parts > 0 {
+            return false;
+        }
+        let failed = progress.status != Status::Okay;
+        let next = match step {
+            _ if failed => None,
+            Step::Drain if self.in_flight > 0 => return false,
+            Step::Drain => Some(Step::FlushBefore),
+            Step::FlushBefore => Some(Step::Write),
+            Step::Write => Some(Step::FlushAfter),
+            Step::FlushAfter => None,
+        };
+        self.barrier = next.map(|step| Barrier { slot, step });
+        match next {
+            None => self.finish(io, slot),
+            Some(Step::Drain | Step::FlushBefore | Step::FlushAfter) => self.flush(io, slot),
+            Some(Step::Write) => {
+                let Ok(Request::Barrier { sector, segments }) =
+                    Request::decode(self.abi, self.journal.words(slot), self.view.max_indirect)
+                else {
+                    self.refuse(io, slot, Refusal::Unsupported);
+                    return true;
+                };
+                let gathered = self
+                    .gather
+                    .gather(&self.view, slot, DataOp::Write, sector, segments);
+                self.go_on(io, slot, gathered);
+            }
+        }
+        true
+    }
+
+    /// Answers a request without carrying it out.
+    #[cold]
+    fn refuse<H: GrantTable, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot, why: Refusal) {
+        self.counters.refused[why as usize] += 1;
+        let progress = self.journal.progress(slot);
+        progress.status = why.status();
+        progress.parts = 0;
+        self.finish(io, slot);
+    }
+
+    /// All parts of a request are over: it is answered at the end of the turn, after its pages were unmapped.
+    #[inline]
+    fn finish<H: GrantTable, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot) {
+        self.finish_with(io.hv, io.batch, slot);
+    }
+
+    #[inline]
+    fn finish_with<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch, slot: Slot) {
+        if self.barrier.is_some_and(|barrier| barrier.slot == slot) {
+            // A step of it; the barrier itself goes on.
+            return;
+        }
+        let maps = &mut self.journal.progress(slot).maps;
+        self.gather.release(hv, batch, maps);
+        self.done.push(slot);
+    }
+
+    /// A device request completed. False if there was none of that name.
+    #[inline]
+    pub fn complete<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch, tag: Tag, status: Status) -> bool {
+        let Some(slot) = self.journal.owed_at((tag.0 & 0x3ff) as u16) else {
+            return false;
+        };
+        let progress = self.journal.progress(slot);
+        if progress.parts == 0 || self.in_flight == 0 {
+            return false;
+        }
+        progress.parts -= 1;
+        self.in_flight -= 1;
+        if status != Status::Okay {
+            progress.status = status;
+            self.counters.errors += 1;
+        }
+        if progress.parts == 0 {
+            self.finish_with(hv, batch, slot);
+        }
+        true
+    }
+
+    /// Answers what is done. The caller has unmapped the batch, so that no page of these requests is mapped any more but
+    /// by agreement (XSA-396).
+    #[inline]
+    pub fn answer<H: EventChannels>(&mut self, hv: &H) {
+        for slot in self.done.drain(..) {
+            let identity = Identity::of(self.abi, self.journal.words(slot));
+            let response = identity.response(self.abi, self.journal.progress(slot).status);
+            let index = self.ring.rsp_prod_pvt();
+            self.ring.respond(response.as_slice());
+            self.journal.close(slot, index);
+        }
+        if self.ring.push() {
+            self.counters.notifications += 1;
+            hv.notify(self.port);
+        }
+    }
+
+    /// Whether there is something to answer.
+    #[inline]
+    pub fn has_answers(&self) -> bool {
+        !self.done.is_empty()
+    }
+
+    /// Before the domain sleeps: true if there is something to take after all.
+    ///
+    /// # Errors
+    /// The frontend broke the ring.
+    #[inline]
+    pub fn final_check(&mut self) -> Result<bool, Overflow> {
+        if self.closing {
+            Ok(false)
+        } else {
+            self.ring.final_check()
+        }
+    }
+
+    /// From now on nothing is taken; what is with the device is awaited, the rest fails.
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Fails all that the device has not seen.
+    #[cold]
+    fn cancel<H, D>(&mut self, io: &mut Io<'_, H, D>)
+    where
+        H: GrantTable<Pages = P>,
+        D: BlockDevice,
+    {
+        self.cancel_backlog(io);
+        let gather = &mut self.gather;
+        let mut cancelled = core::mem::take(&mut self.unread);
+        gather.cancel(|slot| cancelled.push((slot, GrantRef(0))));
+        for (slot, _) in cancelled.drain(..) {
+            self.refuse(io, slot, Refusal::Gone);
+        }
+        self.unread = cancelled;
+        if let Some(Barrier { slot, .. }) = self.barrier
+            && self.journal.progress(slot).parts == 0
+        {
+            self.barrier = None;
+            self.refuse(io, slot, Refusal::Gone);
+        }
+    }
+
+    /// Takes back a request's parts that the device has not seen, failing it.
+    pub(crate) fn withdraw<H: GrantTable, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot, parts: u32) {
+        self.counters.refused[Refusal::Gone as usize] += 1;
+        let progress = self.journal.progress(slot);
+        progress.status = Status::Error;
+        progress.parts -= parts;
+        if progress.parts == 0 {
+            self.finish(io, slot);
+        }
+    }
+
+    /// The device was stopped and has forgotten everything: what it had in flight fails.
+    pub fn abandon<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch) {
+        self.in_flight = 0;
+        self.barrier = None;
+        self.backlog.clear();
+        self.unread.clear();
+        self.gather.cancel(|_| ());
+        self.gather.segments.clear();
+        for at in 0..self.journal.entries().len() as u16 {
+            let Some(slot) = self.journal.owed_at(at).filter(|slot| !self.done.contains(slot)) else {
+                continue;
+            };
+            let progress = self.journal.progress(slot);
+            progress.parts = 0;
+            progress.status = Status::Error;
+            self.counters.errors += 1;
+            self.finish_with(hv, batch, slot);
+        }
+    }
+
+    /// Unmaps the pages that only stay mapped to save work, if none is in use, and keeps fewer from now on.
+    pub fn shed<H: GrantTable<Pages = P>>(&mut self, hv: &H) -> bool {
+        if self.in_flight > 0 || !self.backlog.is_empty() || self.gather.persistent.len() == 0 {
+            return false;
+        }
+        self.gather
+            .persistent
+            .limit(self.gather.persistent.capacity() / 2);
+        self.gather.drop_persistent(hv);
+        while let Some(page) = self.indirect.pop() {
+            self.gather.unmaps += 1;
+            hv.unmap_pages(page);
+        }
+        true
+    }
+
+    /// What it has done so far.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            maps: self.gather.maps,
+            unmaps: self.gather.unmaps,
+            ..self.counters
+        }
+    }
+
+    /// Whether nothing is owed any more, so that it may be [`release`](Self::release)d.
+    pub fn is_settled(&self) -> bool {
+        self.closing && self.in_flight == 0 && self.journal.owed() == 0
+    }
+
+    /// Gives everything back: mappings, port, the ring itself. Its counters remain.
+    pub fn release<H: GrantTable<Pages = P> + EventChannels>(mut self, hv: &H) -> Counters {
+        debug_assert!(self.is_settled(), "nothing may be in flight");
+        debug_assert!(
+            self.gather.transients.held() == 0,
+            "each request gave back its pages"
+        );
+        self.gather.drop_persistent(hv);
+        while let Some(page) = self.indirect.pop() {
+            self.gather.unmaps += 1;
+            hv.unmap_pages(page);
+        }
+        hv.close(self.port);
+        drop(self.ring);
+        hv.unmap_pages(self.mapped);
+        Counters {
+            maps: self.gather.maps,
+            unmaps: self.gather.unmaps,
+            ..self.counters
+        }
+    }
+}
+
+/// A request that carries no data of its own, or not yet.
+enum Other {
+    Flush,
+    Barrier,
+    Discard { sector: u64, sectors: u64 },
+}
+
+impl Other {
+    fn of(request: &Request<'_>) -> Self {
+        match *request {
+            Request::Discard { sector, sectors } => Self::Discard { sector, sectors },
+            Request::Barrier { .. } => Self::Barrier,
+            Request::Data { .. } | Request::Indirect { .. } | Request::Flush => Self::Flush,
+        }
+    }
+}

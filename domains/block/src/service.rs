@@ -1,0 +1,398 @@
+//! The backend: the one loop's body, and the state that it shares with the control plane.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::time::Duration;
+
+use outrigger_blkif::Status;
+use outrigger_devices::{BlockDevice, DmaMemory, Status as DeviceStatus};
+use outrigger_ring::SharedPages;
+use outrigger_xen::{GrantTable, Hypervisor, Instant, Wake};
+use outrigger_xenbus::DeviceId;
+
+use crate::budget::{Allowance, Budget};
+use crate::disk::{Disk, OWN_TAG, Reading};
+use crate::gather::Batch;
+use crate::ring::{Io, Ring, Turn};
+use crate::sets::RingSet;
+use crate::vbd::Vbd;
+
+/// Most rings at once.
+pub(crate) const MAX_RINGS: usize = RingSet::CAPACITY;
+
+/// Event channel ports are below this (2-level event channels, 64-bit).
+const PORTS: usize = 4096;
+
+/// No ring has this port.
+pub(crate) const NO_RING: u8 = u8::MAX;
+
+/// How long a ring that found no room to map waits before it tries again, if nothing else happens.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// What a turn leaves to be done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TurnOutcome {
+    /// Take another turn without sleeping.
+    pub more_work: bool,
+    /// Take another turn at this moment, even if nothing happens.
+    pub deadline: Option<Instant>,
+    /// Events came for ports that are no ring's: the console's or XenStore's.
+    pub other_events: bool,
+    /// The control plane has something to see: poke it.
+    pub poke: bool,
+}
+
+/// The block backend: devices of this domain, and the vbds that guests have of them.
+///
+/// The loop of an image: `wait`, poll XenStore and the control plane, [`turn`](Self::turn), and sleep again unless there is
+/// more work.
+pub struct Block<'h, H: Hypervisor, D, M> {
+    pub(crate) hv: &'h H,
+    pub(crate) state: RefCell<State<H::Pages, D, M>>,
+}
+
+pub(crate) struct State<P, D, M> {
+    pub disks: Vec<Disk<D, M>>,
+    pub rings: Vec<Option<Box<Served<P>>>>,
+    pub vbds: Vec<Vbd>,
+    pub budget: Budget,
+    /// Which ring has a port.
+    pub ports: Box<[u8]>,
+    batch: Batch,
+    /// Rings to visit in this turn.
+    pub active: RingSet,
+    /// Rings that were drained, and whose frontends were not yet asked to notify us of more.
+    unchecked: RingSet,
+    /// Rings that wait for a completion or for room.
+    waiting: RingSet,
+    /// Rings with responses to write.
+    answerable: RingSet,
+    /// Rings that are being closed.
+    pub closing: RingSet,
+    /// Counts rings, 6 bits: part of each ring's tags, so that a late completion meets no later ring.
+    pub generation: u32,
+    /// Which ring is visited first, so that each is at times.
+    first: usize,
+    /// When rings without room try again.
+    retry: Option<Instant>,
+    poke: bool,
+}
+
+/// A ring, and what it is part of.
+pub(crate) struct Served<P> {
+    pub ring: Ring<P>,
+    pub vbd: DeviceId,
+    pub disk: usize,
+    pub queue: usize,
+    pub allowance: Allowance,
+}
+
+impl<'h, H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'h, H, D, M> {
+    /// A backend without devices.
+    pub fn new(hv: &'h H, budget: Budget) -> Self {
+        Self {
+            hv,
+            state: RefCell::new(State {
+                disks: Vec::new(),
+                rings: (0..MAX_RINGS).map(|_| None).collect(),
+                vbds: Vec::new(),
+                budget,
+                ports: alloc::vec![NO_RING; PORTS].into_boxed_slice(),
+                batch: Batch::new(),
+                active: RingSet::default(),
+                unchecked: RingSet::default(),
+                waiting: RingSet::default(),
+                answerable: RingSet::default(),
+                closing: RingSet::default(),
+                generation: 0,
+                first: 0,
+                retry: None,
+                poke: false,
+            }),
+        }
+    }
+
+    /// Adds a device: the name that guests call it (`virtio0`), the bit of its interrupt in [`Wake::devices`], and a page
+    /// for reads of our own.
+    pub fn add_disk(&self, name: String, interrupt: u32, device: D, page: DmaMemory<M>) {
+        let disk = Disk::new(name, interrupt, device, page);
+        log::info!(
+            "{}: {} sectors, {} queues of {} segments{}",
+            disk.name,
+            disk.limits.sectors,
+            disk.limits.queues,
+            disk.limits.max_segments,
+            if disk.limits.read_only { ", read-only" } else { "" },
+        );
+        self.state.borrow_mut().disks.push(disk);
+    }
+
+    /// Stops all devices, for good: no DMA after this returns. For the end of the domain.
+    pub fn quiesce(&self) {
+        for disk in &mut self.state.borrow_mut().disks {
+            disk.device.quiesce();
+        }
+    }
+
+    /// Whether the control plane has left something for a turn to do: take one before sleeping.
+    pub fn has_work(&self) -> bool {
+        let state = self.state.borrow();
+        !state.active.is_empty() || !state.answerable.is_empty()
+    }
+
+    /// One turn of the loop. Bounded, whatever any guest does.
+    pub fn turn(&self, wake: Wake) -> TurnOutcome {
+        let state = &mut *self.state.borrow_mut();
+        let other_events = state.take(self.hv, wake);
+        state.sense(self.hv);
+        state.submit();
+        state.reap(self.hv);
+        state.respond(self.hv);
+        TurnOutcome {
+            other_events,
+            ..state.settle(self.hv)
+        }
+    }
+}
+
+impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
+    /// Takes the events and the devices' interrupts: which rings to visit.
+    #[inline]
+    fn take<H: Hypervisor<Pages = P>>(&mut self, hv: &H, wake: Wake) -> bool {
+        let mut other_events = false;
+        if wake.events {
+            let Self { ports, active, .. } = self;
+            hv.take_pending(&mut |port| match ports.get(port.0 as usize) {
+                Some(ring) if *ring != NO_RING => active.insert(usize::from(*ring)),
+                _ => other_events = true,
+            });
+        }
+        if wake.devices != 0 {
+            for disk in 0..self.disks.len() {
+                if self.disks[disk].interrupt & wake.devices != 0
+                    && self.disks[disk].failed.is_none()
+                    && self.disks[disk].device.acknowledge().config
+                {
+                    self.limits_changed(disk);
+                }
+            }
+        }
+        if self.retry.is_some_and(|at| wake.timer || hv.now() >= at) {
+            self.retry = None;
+            self.active.extend(self.waiting.take());
+        }
+        other_events
+    }
+
+    /// Each ring's turn: requests are taken, checked, mapped, and queued for the device.
+    #[inline]
+    fn sense<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
+        let active = self.active.take();
+        if active.is_empty() {
+            return;
+        }
+        self.first = (self.first + 1) % MAX_RINGS;
+        let mut exhausted = false;
+        for index in active.iter_from(self.first) {
+            let Self {
+                disks, rings, batch, ..
+            } = self;
+            let Some(served) = &mut rings[index] else { continue };
+            let disk = &mut disks[served.disk];
+            let mut io = Io {
+                hv,
+                device: &mut disk.device,
+                queue: served.queue,
+                load: &mut disk.queues[served.queue],
+                batch,
+                failed: disk.failed.is_some(),
+            };
+            let turn = served.ring.turn(&mut io);
+            if served.ring.has_answers() {
+                self.answerable.insert(index);
+            }
+            match turn {
+                Ok(Turn::Drained) => self.unchecked.insert(index),
+                Ok(Turn::More) => self.active.insert(index),
+                Ok(Turn::Waiting) => self.waiting.insert(index),
+                Ok(Turn::Exhausted) => {
+                    self.waiting.insert(index);
+                    exhausted = true;
+                }
+                Err(overflow) => self.break_ring(index, overflow),
+            }
+        }
+        if exhausted {
+            self.relieve(hv);
+        }
+    }
+
+    /// Tells the devices, once each.
+    #[inline]
+    fn submit(&mut self) {
+        for disk in &mut self.disks {
+            disk.commit();
+        }
+    }
+
+    /// Takes what the devices have completed.
+    #[inline]
+    fn reap<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
+        for disk in 0..self.disks.len() {
+            self.reap_disk(hv, disk);
+        }
+    }
+
+    pub(crate) fn reap_disk<H: Hypervisor<Pages = P>>(&mut self, hv: &H, index: usize) {
+        let Self {
+            disks,
+            rings,
+            batch,
+            answerable,
+            ..
+        } = self;
+        let Disk {
+            device,
+            queues,
+            reading,
+            ..
+        } = &mut disks[index];
+        let mut fault = None;
+        let mut any = false;
+        for (number, queue) in queues.iter_mut().enumerate() {
+            if queue.in_flight == 0 {
+                continue;
+            }
+            let mut completed = 0;
+            let reaped = device.reap(number, &mut |completion| {
+                completed += 1;
+                if completion.tag == OWN_TAG {
+                    *reading = Reading::Done(completion.status);
+                    return;
+                }
+                let status = match completion.status {
+                    DeviceStatus::Ok => Status::Okay,
+                    DeviceStatus::IoError => Status::Error,
+                    DeviceStatus::Unsupported => Status::Unsupported,
+                };
+                // A tag is believed as far as it names a request that is in flight.
+                let at = (completion.tag.0 >> 16) as usize;
+                if let Some(Some(served)) = rings.get_mut(at)
+                    && served.ring.owns(completion.tag)
+                    && served.ring.complete(hv, batch, completion.tag, status)
+                {
+                    answerable.insert(at);
+                }
+            });
+            queue.in_flight = queue.in_flight.saturating_sub(completed);
+            any |= completed > 0;
+            if let Err(error) = reaped {
+                fault = Some(error);
+                break;
+            }
+        }
+        if any {
+            let waiting = self.waiting.take();
+            self.active.extend(waiting);
+        }
+        if let Some(fault) = fault {
+            self.fail_disk(hv, index, fault.0);
+        }
+    }
+
+    /// Writes the responses, after everything that their requests had mapped is unmapped.
+    #[inline]
+    fn respond<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
+        self.batch.unmap(hv);
+        for index in self.answerable.take().iter() {
+            if let Some(served) = &mut self.rings[index] {
+                served.ring.answer(hv);
+            }
+        }
+    }
+
+    /// Before the domain may sleep: whoever could have something for us by now is looked at once more, and asked to tell
+    /// us next time.
+    #[inline]
+    fn settle<H: Hypervisor<Pages = P>>(&mut self, hv: &H) -> TurnOutcome {
+        if !self.closing.is_empty() {
+            self.release_closed(hv);
+        }
+        if self.active.is_empty() {
+            for index in self.unchecked.take().iter() {
+                let Some(served) = &mut self.rings[index] else {
+                    continue;
+                };
+                match served.ring.final_check() {
+                    Ok(true) => self.active.insert(index),
+                    Ok(false) => {}
+                    Err(overflow) => self.break_ring(index, overflow),
+                }
+            }
+        }
+        let mut more_work = !self.active.is_empty();
+        if !more_work {
+            for disk in &mut self.disks {
+                more_work |= disk.arm();
+            }
+        }
+        if !more_work && !self.waiting.is_empty() && self.retry.is_none() {
+            self.retry = Some(hv.now().after(RETRY));
+        }
+        TurnOutcome {
+            more_work,
+            deadline: self.retry,
+            other_events: false,
+            poke: core::mem::take(&mut self.poke),
+        }
+    }
+
+    /// The control plane is to look at us.
+    pub(crate) fn poke(&mut self) {
+        self.poke = true;
+    }
+
+    /// Mappings have run out, which the budget should not let happen: pages that only stay mapped to save work go, where
+    /// nothing is in flight.
+    #[cold]
+    fn relieve<H: GrantTable<Pages = P>>(&mut self, hv: &H) {
+        let mut shed = false;
+        for served in self.rings.iter_mut().flatten() {
+            shed |= served.ring.shed(hv);
+        }
+        if shed {
+            log::warn!("no room to map grants; persistent ones were given up");
+            let waiting = self.waiting.take();
+            self.active.extend(waiting);
+        }
+    }
+
+    /// The device broke its contract: it is stopped, and all requests fail from now on.
+    #[cold]
+    fn fail_disk<H: Hypervisor<Pages = P>>(&mut self, hv: &H, index: usize, why: &'static str) {
+        let disk = &mut self.disks[index];
+        if disk.failed.is_some() {
+            return;
+        }
+        log::error!("{}: {why}; it serves no more", disk.name);
+        disk.failed = Some(why);
+        disk.device.quiesce();
+        for queue in disk.queues.iter_mut() {
+            queue.in_flight = 0;
+            queue.dirty = false;
+        }
+        disk.reading = Reading::Idle;
+        let Self { rings, batch, .. } = self;
+        for (at, served) in rings.iter_mut().enumerate() {
+            if let Some(served) = served
+                && served.disk == index
+            {
+                served.ring.abandon(hv, batch);
+                self.answerable.insert(at);
+                self.active.insert(at);
+            }
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! A guest's disk, as XenBus sees it.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use outrigger_blkif::{Abi, nodes as key};
+use outrigger_devices::{BlockDevice, BlockLimits};
+use outrigger_ring::SharedPages;
+use outrigger_xen::xenstore::parse_u32;
+use outrigger_xen::{GrantRef, Hypervisor, Port};
+use outrigger_xenbus::{DeviceClass, DeviceId, Nodes, Refusal};
+
+use crate::attach::{FrontendNodes, RingNodes};
+use crate::counters::Counters;
+use crate::service::{Block, State};
+use crate::slice::{Slice, Target};
+use crate::view::{DiskView, MAX_INDIRECT_SEGMENTS};
+
+/// Most vbds at once.
+const MAX_VBDS: usize = 64;
+
+/// Most rings of a vbd: as many as Linux's frontend makes by default for four processors.
+const MAX_QUEUES: u32 = 4;
+
+/// Largest ring, as log2 of its pages.
+const MAX_RING_PAGE_ORDER: u32 = 4;
+
+/// What the toolstack and the devices say of a vbd, and what it is doing.
+pub(crate) struct Vbd {
+    pub id: DeviceId,
+    /// A number that vbds in use do not share.
+    pub number: usize,
+    pub target: Target,
+    pub disk: usize,
+    /// What is served: the whole device, or of the partition what lies within the device.
+    pub slice: Slice,
+    /// The partition, as the table has it.
+    pub partition: Slice,
+    pub read_only: bool,
+    /// The administrator has said that others may write at the same time (`w!`).
+    shared: bool,
+    removable: bool,
+    cdrom: bool,
+    discard: bool,
+    pub rings: Vec<usize>,
+    /// Of the rings that are gone.
+    pub counters: Counters,
+    pub fault: Option<String>,
+    pub resized: bool,
+}
+
+/// What the toolstack wrote.
+struct Wanted {
+    target: Target,
+    read_only: bool,
+    shared: bool,
+    removable: bool,
+    cdrom: bool,
+    discard: bool,
+}
+
+type Published = Vec<(String, String)>;
+
+impl<H: Hypervisor, D: BlockDevice, M: SharedPages> DeviceClass for Block<'_, H, D, M> {
+    const KIND: &'static str = "vbd";
+
+    async fn probe<P: SharedPages>(&self, nodes: &Nodes<'_, P>) -> Result<Published, Refusal> {
+        let keys = [
+            key::PARAMS,
+            key::MODE,
+            key::REMOVABLE,
+            key::DEVICE_TYPE,
+            key::DISCARD_ENABLE,
+        ];
+        let values = nodes.backend_all(keys).await?;
+        let at = |node: &str, why: String| Refusal(format!("{}/{node}: {why}", nodes.backend_path()));
+        let wanted = wanted(values).map_err(|(node, why)| at(node, why))?;
+        let state = &mut *self.state.borrow_mut();
+        let target = wanted.target.to_string();
+        let slice = state
+            .admit(self.hv, nodes.device(), wanted)
+            .map_err(|why| at(key::PARAMS, why))?;
+        log::info!("vbd {}: {target}, {slice}", nodes.device());
+        Ok(published([
+            (key::MAX_RING_PAGE_ORDER, MAX_RING_PAGE_ORDER.into()),
+            (key::MULTI_QUEUE_MAX_QUEUES, MAX_QUEUES.into()),
+            (key::FEATURE_MAX_INDIRECT_SEGMENTS, MAX_INDIRECT_SEGMENTS as u64),
+            (key::FEATURE_PERSISTENT, 1),
+        ]))
+    }
+
+    async fn connect<P: SharedPages>(&self, nodes: &Nodes<'_, P>) -> Result<Published, Refusal> {
+        let frontend = frontend(nodes).await?;
+        let state = &mut *self.state.borrow_mut();
+        let id = nodes.device();
+        let (view, published) = state
+            .properties(id)
+            .ok_or_else(|| Refusal(format!("vbd {id} was never probed")))?;
+        state
+            .attach(self.hv, id, view, &frontend)
+            .map_err(|why| Refusal(format!("{}/{why}", nodes.frontend_path())))?;
+        log::info!(
+            "vbd {id}: connected, {} rings of {} pages{}",
+            frontend.rings.len(),
+            frontend.rings.first().map_or(0, |ring| ring.refs.len()),
+            if frontend.persistent {
+                ", persistent grants"
+            } else {
+                ""
+            },
+        );
+        Ok(published)
+    }
+
+    fn disconnect(&self, device: DeviceId) {
+        self.state.borrow_mut().close(device);
+    }
+
+    fn is_released(&self, device: DeviceId) -> bool {
+        let state = self.state.borrow();
+        let mut vbds = state.vbds.iter();
+        vbds.find(|vbd| vbd.id == device)
+            .is_none_or(|vbd| vbd.rings.is_empty())
+    }
+
+    fn remove(&self, device: DeviceId) {
+        let vbds = &mut self.state.borrow_mut().vbds;
+        vbds.retain(|vbd| vbd.id != device || !vbd.rings.is_empty());
+    }
+
+    fn take_update(&self) -> Option<(DeviceId, Published)> {
+        let state = &mut *self.state.borrow_mut();
+        let vbd = state
+            .vbds
+            .iter_mut()
+            .find(|vbd| vbd.resized && !vbd.rings.is_empty())?;
+        vbd.resized = false;
+        Some((vbd.id, published([(key::SECTORS, vbd.slice.sectors)])))
+    }
+
+    fn take_fault(&self) -> Option<(DeviceId, String)> {
+        let state = &mut *self.state.borrow_mut();
+        state
+            .vbds
+            .iter_mut()
+            .find_map(|vbd| Some((vbd.id, vbd.fault.take()?)))
+    }
+}
+
+impl<H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'_, H, D, M> {
+    /// Tells what each vbd has done since it connected.
+    pub fn report(&self, mut each: impl FnMut(DeviceId, &Counters)) {
+        let state = self.state.borrow();
+        for vbd in &state.vbds {
+            let mut sum = vbd.counters;
+            for ring in &vbd.rings {
+                if let Some(served) = &state.rings[*ring] {
+                    sum += served.ring.counters();
+                }
+            }
+            each(vbd.id, &sum);
+        }
+    }
+}
+
+impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
+    /// Takes a vbd in, or looks at it anew before it connects again.
+    fn admit<H: Hypervisor<Pages = P>>(
+        &mut self,
+        hv: &H,
+        id: DeviceId,
+        wanted: Wanted,
+    ) -> Result<Slice, String> {
+        let old = self.vbds.iter().position(|vbd| vbd.id == id);
+        if old.is_some_and(|at| !self.vbds[at].rings.is_empty()) {
+            return Err("it is still connected".into());
+        }
+        if old.is_none() && self.vbds.len() >= MAX_VBDS {
+            return Err(format!("this domain serves no more than {MAX_VBDS} vbds"));
+        }
+        let (disk, slice) = self.resolve(hv, &wanted.target)?;
+        let limits = &self.disks[disk].limits;
+        let read_only = wanted.read_only || limits.read_only;
+        if read_only && !wanted.read_only {
+            log::warn!(
+                "vbd {id}: {} cannot be written, so it is read-only",
+                wanted.target
+            );
+        }
+        // Two writers that do not know of each other destroy a file system; a reader only sees nonsense. So does the
+        // toolstack's own script for local disks refuse a second writer.
+        let rival = self.vbds.iter().find(|vbd| {
+            vbd.id != id
+                && vbd.disk == disk
+                && !vbd.read_only
+                && !read_only
+                && !(vbd.shared && wanted.shared)
+                && vbd.slice.overlaps(&slice)
+        });
+        if let Some(rival) = rival {
+            return Err(format!(
+                "{} is written by vbd {} ({}) already; attach it with access=ro",
+                wanted.target, rival.id, rival.target
+            ));
+        }
+        let number = (0..)
+            .find(|number| !self.vbds.iter().any(|vbd| vbd.id != id && vbd.number == *number))
+            .unwrap_or(0);
+        let vbd = Vbd {
+            id,
+            number,
+            target: wanted.target,
+            disk,
+            slice,
+            partition: slice,
+            read_only,
+            shared: wanted.shared,
+            removable: wanted.removable,
+            cdrom: wanted.cdrom,
+            discard: wanted.discard,
+            rings: Vec::new(),
+            counters: Counters::default(),
+            fault: None,
+            resized: false,
+        };
+        match old {
+            Some(at) => self.vbds[at] = vbd,
+            None => self.vbds.push(vbd),
+        }
+        Ok(slice)
+    }
+
+    /// What a vbd's rings may do, and what its frontend is told of it.
+    fn properties(&mut self, id: DeviceId) -> Option<(DiskView, Published)> {
+        let vbd = self.vbds.iter_mut().find(|vbd| vbd.id == id)?;
+        let limits = &self.disks[vbd.disk].limits;
+        let view = DiskView::new(vbd.slice, vbd.read_only, vbd.discard, limits);
+        vbd.resized = false;
+        vbd.fault = None;
+        vbd.counters = Counters::default();
+        Some((view, properties(vbd, &view, limits)))
+    }
+}
+
+/// The nodes that go with state 4.
+fn properties(vbd: &Vbd, view: &DiskView, limits: &BlockLimits) -> Published {
+    let flag = |set: bool, bit: u32| if set { u64::from(bit) } else { 0 };
+    let info = flag(vbd.cdrom, key::VDISK_CDROM)
+        | flag(vbd.removable, key::VDISK_REMOVABLE)
+        | flag(vbd.read_only, key::VDISK_READONLY);
+    // Whoever has a volatile cache needs flushes; who has none needs neither them nor barriers.
+    let mut nodes = published([
+        (key::SECTORS, vbd.slice.sectors),
+        (key::SECTOR_SIZE, limits.logical_block_size.into()),
+        (key::PHYSICAL_SECTOR_SIZE, limits.physical_block_size.into()),
+        (key::INFO, info),
+        (key::FEATURE_FLUSH_CACHE, limits.flush.into()),
+        (key::FEATURE_BARRIER, limits.flush.into()),
+        (key::FEATURE_PERSISTENT, 1),
+        (key::FEATURE_DISCARD, (view.max_discard > 0).into()),
+    ]);
+    if view.max_discard > 0 {
+        let unit = u64::from(limits.discard_alignment.max(1)) * 512;
+        let granularity = unit.max(limits.logical_block_size.into());
+        let start = vbd.slice.first * 512 % granularity;
+        nodes.extend(published([
+            (key::DISCARD_GRANULARITY, granularity),
+            (key::DISCARD_ALIGNMENT, (granularity - start) % granularity),
+            (key::DISCARD_SECURE, 0),
+        ]));
+    }
+    nodes
+}
+
+fn published<const N: usize>(nodes: [(&str, u64); N]) -> Published {
+    nodes
+        .into_iter()
+        .map(|(node, value)| (node.to_string(), value.to_string()))
+        .collect()
+}
+
+/// Makes sense of the toolstack's nodes; which is bad, and why.
+fn wanted(
+    [params, mode, removable, device_type, discard]: [Option<String>; 5],
+) -> Result<Wanted, (&'static str, String)> {
+    let params = params.ok_or((key::PARAMS, String::from("missing")))?;
+    let target = Target::parse(&params).map_err(|_| {
+        let shown: String = params.chars().take(64).flat_map(char::escape_default).collect();
+        (
+            key::PARAMS,
+            format!("\"{shown}\" is no target; write virtio0, virtio0:2, PARTLABEL=name or PARTUUID=id"),
+        )
+    })?;
+    let (read_only, shared) = match mode.as_deref() {
+        Some("r") => (true, false),
+        Some("w") => (false, false),
+        Some("w!") => (false, true),
+        _ => return Err((key::MODE, "neither r nor w".into())),
+    };
+    let is = |value: &Option<String>, wanted| value.as_deref() == Some(wanted);
+    Ok(Wanted {
+        target,
+        read_only,
+        shared,
+        removable: is(&removable, "1"),
+        cdrom: is(&device_type, "cdrom"),
+        discard: !is(&discard, "0"),
+    })
+}
+
+/// Reads what the frontend published.
+async fn frontend<P: SharedPages>(nodes: &Nodes<'_, P>) -> Result<FrontendNodes, Refusal> {
+    let keys = [
+        key::PROTOCOL,
+        key::FEATURE_PERSISTENT,
+        key::MULTI_QUEUE_NUM_QUEUES,
+        key::RING_PAGE_ORDER,
+    ];
+    let [protocol, persistent, queues, order] = nodes.frontend_all(keys).await?;
+    let bad = |node: &str, why: String| Refusal(format!("{}/{node}: {why}", nodes.frontend_path()));
+    let abi = Abi::from_protocol(protocol.as_deref())
+        .ok_or_else(|| bad(key::PROTOCOL, "none of x86_64-abi, x86_32-abi, arm-abi".into()))?;
+    let within = |node: &str, value: Option<String>, absent: u32, least: u32, most: u32| {
+        let number = value.map_or(Some(absent), |value| parse_u32(value.as_bytes()));
+        number
+            .filter(|number| (least..=most).contains(number))
+            .ok_or_else(|| bad(node, format!("not {least} to {most}")))
+    };
+    let queues = within(key::MULTI_QUEUE_NUM_QUEUES, queues, 1, 1, MAX_QUEUES)?;
+    let order = within(key::RING_PAGE_ORDER, order, 0, 0, MAX_RING_PAGE_ORDER)?;
+    let mut rings = Vec::with_capacity(queues as usize);
+    for queue in 0..queues {
+        // One ring lives where it did before there could be several.
+        let prefix = if queues == 1 {
+            String::new()
+        } else {
+            format!("queue-{queue}/")
+        };
+        rings.push(ring(nodes, prefix, order).await?);
+    }
+    Ok(FrontendNodes {
+        abi,
+        persistent: persistent.as_deref() == Some("1"),
+        rings,
+    })
+}
+
+async fn ring<P: SharedPages>(
+    nodes: &Nodes<'_, P>,
+    prefix: String,
+    order: u32,
+) -> Result<RingNodes, Refusal> {
+    let missing = |node: &str| Refusal(format!("{}/{node}: missing", nodes.frontend_path()));
+    let path = format!("{prefix}{}", key::EVENT_CHANNEL);
+    let port = nodes.frontend_u32(&path).await?.ok_or_else(|| missing(&path))?;
+    let single = format!("{prefix}{}", key::RING_REF);
+    let mut refs = Vec::with_capacity(1 << order);
+    if order == 0
+        && let Some(gref) = nodes.frontend_u32(&single).await?
+    {
+        refs.push(GrantRef(gref));
+    } else {
+        for page in 0..1_u32 << order {
+            let path = format!("{single}{page}");
+            let gref = nodes.frontend_u32(&path).await?;
+            refs.push(GrantRef(
+                gref.ok_or_else(|| missing(if order == 0 { &single } else { &path }))?,
+            ));
+        }
+    }
+    Ok(RingNodes {
+        prefix,
+        refs,
+        port: Port(port),
+    })
+}
