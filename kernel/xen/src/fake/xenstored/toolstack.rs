@@ -144,7 +144,16 @@ impl Toolstack {
 
     /// Begins the end of a guest: its nodes go together with the request to close.
     pub fn begin_destroy(&self, device: Device) {
-        self.close(device, &[device.frontend_path()]);
+        let frontend = device.frontend_path();
+        let there = self.dom0.exists(&frontend);
+        self.close(
+            device,
+            if there {
+                core::slice::from_ref(&frontend)
+            } else {
+                &[]
+            },
+        );
     }
 
     fn close(&self, device: Device, removals: &[String]) {

@@ -1,0 +1,8 @@
+//! The control plane on FakeXen: every sequence that toolstack and frontends take a device through, and the ones that
+//! hostile frontends try.
+#![allow(clippy::unwrap_used)]
+
+mod host;
+mod hostile;
+mod random;
+mod sequences;
