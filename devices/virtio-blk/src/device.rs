@@ -57,7 +57,7 @@ pub struct VirtioBlk<R, M> {
     options: Options,
 }
 
-impl<R: RegisterIo, M: SharedPages> VirtioBlk<R, M> {
+impl<R: RegisterIo, M: SharedPages + Clone> VirtioBlk<R, M> {
     /// Resets the device behind `io` and brings it up, with pages from `pool`.
     ///
     /// # Errors
@@ -118,7 +118,7 @@ impl<R: RegisterIo, M: SharedPages> VirtioBlk<R, M> {
 type Ready<M> = (BlockLimits, Box<[RequestQueue<M>]>);
 
 /// Everything between reset and `DRIVER_OK`.
-fn bring_up<R: RegisterIo, M: SharedPages>(
+fn bring_up<R: RegisterIo, M: SharedPages + Clone>(
     transport: &Transport<R>,
     pool: &impl DmaPool<Memory = M>,
     options: Options,
@@ -186,7 +186,7 @@ fn shape(features: u64, config: &Config, options: &Options, size_max: u32) -> Re
     })
 }
 
-impl<R: RegisterIo, M: SharedPages> BlockDevice for VirtioBlk<R, M> {
+impl<R: RegisterIo, M: SharedPages + Clone> BlockDevice for VirtioBlk<R, M> {
     fn limits(&self) -> BlockLimits {
         self.limits
     }

@@ -48,7 +48,7 @@ pub(crate) struct RequestQueue<M> {
     answers: usize,
 }
 
-impl<M: SharedPages> RequestQueue<M> {
+impl<M: SharedPages + Clone> RequestQueue<M> {
     pub fn new(pool: &impl DmaPool<Memory = M>, shape: Shape) -> Result<Self, NoMemory> {
         let stride = if shape.indirect {
             1

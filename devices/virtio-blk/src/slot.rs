@@ -16,7 +16,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use outrigger_devices::{BlockOp, DmaMemory, DmaPool, DmaSegment, PAGE_SIZE};
+use outrigger_devices::{BlockOp, DmaAddr, DmaMemory, DmaPool, DmaSegment, PAGE_SIZE};
 use outrigger_ring::SharedPages;
 use outrigger_virtio::{DESCRIPTOR_BYTES, Flags, NoMemory, write_descriptor, write_link};
 
@@ -52,17 +52,27 @@ pub(crate) enum RequestType {
 /// `VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP`.
 const UNMAP: u32 = 1;
 
-/// The slots of one queue, one a head.
+/// Where the slot of one head is.
 #[derive(Debug)]
-pub(crate) struct Slots<M> {
-    pages: Box<[DmaMemory<M>]>,
-    /// log2 of a slot's bytes.
-    slot_shift: u32,
-    /// log2 of the slots in a page.
-    page_shift: u32,
+struct Slot<M> {
+    memory: M,
+    /// Its offset in that page.
+    at: usize,
+    /// Its range, as the device sees it.
+    range: DmaAddr,
 }
 
-impl<M: SharedPages> Slots<M> {
+/// The slots of one queue.
+#[derive(Debug)]
+pub(crate) struct Slots<M> {
+    pages: Vec<DmaMemory<M>>,
+    /// By head.
+    slots: Box<[Slot<M>]>,
+    /// Bytes of each indirect table.
+    table_bytes: usize,
+}
+
+impl<M: SharedPages + Clone> Slots<M> {
     /// `count` slots, each with room for an indirect table of `segments` segments, or for none.
     ///
     /// # Panics
@@ -75,57 +85,71 @@ impl<M: SharedPages> Slots<M> {
         let table = segments.map_or(0, |n| (n + usize::from(FIXED_DESCRIPTORS)) * DESCRIPTOR_BYTES);
         let bytes = (TABLE + table).next_power_of_two();
         assert!(bytes <= PAGE_SIZE, "a slot lies within a page");
-        let pages = usize::from(count).div_ceil(PAGE_SIZE / bytes);
+        let in_page = PAGE_SIZE / bytes;
+        let pages = (0..usize::from(count).div_ceil(in_page))
+            .map(|_| pool.page().ok_or(NoMemory))
+            .collect::<Result<Vec<_>, _>>()?;
+        let slot = |head: usize| {
+            let (page, at) = (&pages[head / in_page], head % in_page * bytes);
+            Slot {
+                memory: page.memory.clone(),
+                at,
+                range: page.page.at(at + RANGE),
+            }
+        };
         Ok(Self {
-            pages: (0..pages)
-                .map(|_| pool.page().ok_or(NoMemory))
-                .collect::<Result<_, _>>()?,
-            slot_shift: bytes.ilog2(),
-            page_shift: (PAGE_SIZE / bytes).ilog2(),
+            slots: (0..count.into()).map(slot).collect(),
+            pages,
+            table_bytes: bytes - TABLE,
         })
     }
 
     /// Writes all of a request at `head` that never changes. `table` is the queue's own descriptor table.
     pub fn prepare(&self, head: u16, table: &M, indirect: bool) {
-        let (page, at) = self.find(head);
+        let slots_in_page = PAGE_SIZE / (TABLE + self.table_bytes);
+        let page = self.pages[usize::from(head) / slots_in_page].page;
         let chain = self.chain(head, table, indirect);
-        let header = page.page.at(at + HEADER);
+        let at = chain.slot.at;
         write_descriptor(
             chain.table,
             chain.descriptor(0),
-            header,
+            page.at(at + HEADER),
             HEADER_BYTES,
             Flags::NEXT,
             chain.base + 2,
         );
-        let status = page.page.at(at + STATUS);
         write_descriptor(
             chain.table,
             chain.descriptor(1),
-            status,
+            page.at(at + STATUS),
             STATUS_BYTES,
             Flags::WRITE,
             0,
         );
         if indirect {
-            let len = (1 << self.slot_shift) - TABLE as u32;
-            let at_head = usize::from(head) * DESCRIPTOR_BYTES;
-            write_descriptor(table, at_head, page.page.at(at + TABLE), len, Flags::INDIRECT, 0);
+            let (addr, len) = (page.at(at + TABLE), self.table_bytes as u32);
+            write_descriptor(
+                table,
+                usize::from(head) * DESCRIPTOR_BYTES,
+                addr,
+                len,
+                Flags::INDIRECT,
+                0,
+            );
         }
     }
 
     /// The changing part of the request at `head`.
     #[inline]
     pub fn chain<'a>(&'a self, head: u16, table: &'a M, indirect: bool) -> Chain<'a, M> {
-        let (slot, at) = self.find(head);
+        let slot = &self.slots[usize::from(head)];
         let (table, table_at, base) = if indirect {
-            (&slot.memory, at + TABLE, 0)
+            (&slot.memory, slot.at + TABLE, 0)
         } else {
             (table, usize::from(head) * DESCRIPTOR_BYTES, head)
         };
         Chain {
             slot,
-            at,
             table,
             table_at,
             base,
@@ -135,28 +159,19 @@ impl<M: SharedPages> Slots<M> {
     /// What the device made of the request at `head`.
     #[inline]
     pub fn status(&self, head: u16) -> u8 {
-        let (page, at) = self.find(head);
-        page.memory.load_u8(at + STATUS)
+        let slot = &self.slots[usize::from(head)];
+        slot.memory.load_u8(slot.at + STATUS)
     }
 
     /// Gives the pages back.
     pub fn into_pages(self) -> Vec<DmaMemory<M>> {
-        self.pages.into_vec()
-    }
-
-    #[inline]
-    fn find(&self, head: u16) -> (&DmaMemory<M>, usize) {
-        let head = usize::from(head);
-        let in_page = head & ((1 << self.page_shift) - 1);
-        (&self.pages[head >> self.page_shift], in_page << self.slot_shift)
+        self.pages
     }
 }
 
 /// One request being written.
 pub(crate) struct Chain<'a, M> {
-    slot: &'a DmaMemory<M>,
-    /// The slot's offset in its page.
-    at: usize,
+    slot: &'a Slot<M>,
     table: &'a M,
     /// Offset of the chain's descriptor 0 in `table`.
     table_at: usize,
@@ -205,22 +220,21 @@ impl<M: SharedPages> Chain<'_, M> {
         };
         // The sector is in the range; the header's is reserved.
         self.header(request, 0, self.base + 2);
-        let memory = &self.slot.memory;
-        memory.store_u64(self.at + RANGE, sector);
-        memory.store_u32(self.at + RANGE + 8, sectors);
-        memory.store_u32(self.at + RANGE + 12, flags);
-        let range = self.slot.page.at(self.at + RANGE);
+        let Slot { memory, at, range } = self.slot;
+        memory.store_u64(at + RANGE, sector);
+        memory.store_u32(at + RANGE + 8, sectors);
+        memory.store_u32(at + RANGE + 12, flags);
         let at = self.descriptor(2);
-        write_descriptor(self.table, at, range, RANGE_BYTES, Flags::NEXT, self.base + 1);
+        write_descriptor(self.table, at, *range, RANGE_BYTES, Flags::NEXT, self.base + 1);
         STATUS_BYTES
     }
 
-    #[inline]
+    #[inline(always)]
     fn header(&self, request: RequestType, sector: u64, next: u16) {
-        let memory = &self.slot.memory;
-        memory.store_u64(self.at + HEADER, u64::from(request as u32));
-        memory.store_u64(self.at + HEADER + 8, sector);
-        memory.store_u8(self.at + STATUS, NOT_YET);
+        let Slot { memory, at, .. } = self.slot;
+        memory.store_u64(at + HEADER, u64::from(request as u32));
+        memory.store_u64(at + HEADER + 8, sector);
+        memory.store_u8(at + STATUS, NOT_YET);
         write_link(self.table, self.table_at, HEADER_BYTES, Flags::NEXT, next);
     }
 

@@ -64,6 +64,8 @@ pub struct SplitQueue<M, T> {
     table: DmaMemory<M>,
     rings: DmaMemory<M>,
     size: u16,
+    /// `size - 1`.
+    mask: u16,
     stride: u16,
     event_idx: bool,
     /// Only without event-idx: interrupts are on.
@@ -109,6 +111,7 @@ impl<M: SharedPages, T: Copy> SplitQueue<M, T> {
             table,
             rings,
             size,
+            mask: size - 1,
             stride,
             event_idx,
             interrupts: false,
@@ -165,13 +168,13 @@ impl<M: SharedPages, T: Copy> SplitQueue<M, T> {
     ///
     /// # Panics
     /// There is no free head.
-    #[inline]
+    #[inline(always)]
     pub fn expose(&mut self, token: T) {
         assert!(self.free_len > 0, "a chain is exposed at a free head");
         self.free_len -= 1;
         let head = self.free[self.free_len];
         self.chains[usize::from(head)] = Some(token);
-        let at = AVAIL_RING + 2 * usize::from(self.avail_idx & (self.size - 1));
+        let at = AVAIL_RING + 2 * usize::from(self.avail_idx & self.mask);
         self.rings.memory.store_u16(at, head);
         self.avail_idx = self.avail_idx.wrapping_add(1);
     }
@@ -217,7 +220,7 @@ impl<M: SharedPages, T: Copy> SplitQueue<M, T> {
     /// The device names a chain that it does not have.
     #[inline]
     pub fn take(&mut self) -> Result<Used<T>, DeviceFault> {
-        let at = USED_RING + 8 * usize::from(self.used_idx & (self.size - 1));
+        let at = USED_RING + 8 * usize::from(self.used_idx & self.mask);
         let entry = self.rings.memory.load_u64(at);
         let (id, len) = (entry as u32, (entry >> 32) as u32);
         let token = self.chains.get_mut(id as usize).and_then(Option::take);
