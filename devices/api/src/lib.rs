@@ -1,5 +1,5 @@
 //! What a device driver needs of the machine ([`RegisterIo`], [`DmaPool`]) and what it offers to a backend
-//! ([`BlockDevice`]). Drivers know nothing of Xen, backends nothing of chips.
+//! ([`BlockDevice`], [`NetDevice`]). Drivers know nothing of Xen, backends nothing of chips.
 //!
 //! Drivers **distrust** their device: a length, an index or a completion it reports is checked before use; a device
 //! that lies is declared faulty ([`DeviceFault`]) and its requests fail, the domain goes on.
@@ -8,6 +8,7 @@
 
 mod block;
 mod dma;
+mod net;
 mod register;
 
 pub use block::{
@@ -15,5 +16,6 @@ pub use block::{
     Tag,
 };
 pub use dma::{DmaMemory, DmaPool};
+pub use net::{BlankChecksum, Gso, GsoKind, NetDevice, NetLimits, RxBuffer, RxChecksum, TxFrame};
 pub use outrigger_xen::{DmaAddr, DmaPage, DmaSegment, PAGE_SIZE};
 pub use register::RegisterIo;
