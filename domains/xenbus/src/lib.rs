@@ -36,27 +36,29 @@ pub use machine::{HOLD, LINGER, Phase, Seen, Step, decide};
 pub use nodes::Nodes;
 pub use power::Shutdown;
 
+use xen_unikernel_abi::io::xenbus as abi;
+
 /// `enum xenbus_state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// 0, and whatever is no state.
-    Unknown = 0,
+    Unknown = abi::XenbusStateUnknown as isize,
     /// 1.
-    Initialising = 1,
+    Initialising = abi::XenbusStateInitialising as isize,
     /// 2: the backend waits for the frontend.
-    InitWait = 2,
+    InitWait = abi::XenbusStateInitWait as isize,
     /// 3: the frontend waits for the backend.
-    Initialised = 3,
+    Initialised = abi::XenbusStateInitialised as isize,
     /// 4.
-    Connected = 4,
+    Connected = abi::XenbusStateConnected as isize,
     /// 5.
-    Closing = 5,
+    Closing = abi::XenbusStateClosing as isize,
     /// 6.
-    Closed = 6,
+    Closed = abi::XenbusStateClosed as isize,
     /// 7.
-    Reconfiguring = 7,
+    Reconfiguring = abi::XenbusStateReconfiguring as isize,
     /// 8.
-    Reconfigured = 8,
+    Reconfigured = abi::XenbusStateReconfigured as isize,
 }
 
 impl State {

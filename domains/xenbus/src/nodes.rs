@@ -27,7 +27,7 @@ impl<P: SharedPages> Nodes<'_, P> {
         self.device
     }
 
-    /// The backend directory, which we own.
+    /// The backend directory, which we own; relative to our domain's.
     pub fn backend_path(&self) -> &str {
         self.backend
     }

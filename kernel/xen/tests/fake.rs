@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use outrigger_ring::SharedPages;
-use outrigger_xen::fake::{
-    Domain, FakeXen, GNTST_BAD_COPY_ARG, GNTST_BAD_DOMAIN, GNTST_BAD_GNTREF, GNTST_GENERAL_ERROR, GrantInUse,
-    Limits, PortState,
-};
+use outrigger_xen::fake::{Domain, FakeXen, GrantInUse, Limits, PortState};
 use outrigger_xen::{
     Access, Clock, CopyOp, CopySide, Cpu, DomId, EventChannels, EventError, GrantError, GrantRef, GrantTable,
     Instant, MapRequest, Port,
+};
+use xen_unikernel_abi::grant_table::{
+    GNTST_bad_copy_arg, GNTST_bad_domain, GNTST_bad_gntref, GNTST_general_error,
 };
 
 const DD: DomId = DomId(3);
@@ -65,8 +65,8 @@ fn bad_references_fail_alone_and_by_xens_codes() {
         .map(|result| result.as_ref().unwrap_err())
         .collect();
     let refused = GrantError::Refused;
-    let general = refused(GNTST_GENERAL_ERROR);
-    assert_eq!(codes, [&general, &general, &general, &refused(GNTST_BAD_GNTREF)]);
+    let general = refused(GNTST_general_error);
+    assert_eq!(codes, [&general, &general, &general, &refused(GNTST_bad_gntref)]);
     assert_eq!(dd.counts().hypercalls, 1);
     assert_eq!(dd.mapped_pages(), 1);
     assert_eq!(
@@ -77,7 +77,7 @@ fn bad_references_fail_alone_and_by_xens_codes() {
     assert_eq!(dd.mapped_pages(), 1);
     assert_eq!(
         dd.map_pages(DomId(99), &[good], Access::ReadOnly).err(),
-        Some(refused(GNTST_BAD_DOMAIN))
+        Some(refused(GNTST_bad_domain))
     );
     let mut maps: Vec<_> = out.into_iter().flatten().collect();
     dd.unmap_for_dma(&mut maps);
@@ -121,7 +121,7 @@ fn a_copy_stays_within_its_pages_and_its_rights() {
     let refused = |code| Err(GrantError::Refused(code));
     assert_eq!(
         results,
-        [Ok(()), refused(GNTST_BAD_COPY_ARG), refused(GNTST_GENERAL_ERROR)]
+        [Ok(()), refused(GNTST_bad_copy_arg), refused(GNTST_general_error)]
     );
     let mut got = [0; 6];
     ours.read(4090, &mut got);
@@ -175,7 +175,7 @@ fn a_destroyed_guests_page_lives_until_it_is_unmapped() {
     mapped.pages.store_u32(0, 1);
     assert_eq!(
         dd.map_pages(FE, &[gref], Access::ReadWrite).err(),
-        Some(GrantError::Refused(GNTST_BAD_DOMAIN))
+        Some(GrantError::Refused(GNTST_bad_domain))
     );
     dd.unmap_pages(mapped);
     xen.assert_nothing_held(DD);

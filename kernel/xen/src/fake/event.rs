@@ -2,13 +2,10 @@
 
 use std::vec::Vec;
 
+use xen_unikernel_abi::errno::{XEN_EINVAL, XEN_ENOSPC, XEN_EPERM, XEN_ESRCH};
+
 use super::{Domain, World};
 use crate::{DomId, EventChannels, EventError, Port};
-
-const ESRCH: i64 = -3;
-const EPERM: i64 = -1;
-const EINVAL: i64 = -22;
-const ENOSPC: i64 = -28;
 
 /// What a port is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +48,7 @@ impl Ports {
 
     fn alloc(&mut self, limit: u32) -> Result<Port, EventError> {
         let free = (1..limit).find(|number| self.state(Port(*number)) == PortState::Free);
-        let number = free.ok_or(EventError(ENOSPC))?;
+        let number = free.ok_or(EventError(-XEN_ENOSPC))?;
         while self.0.len() <= number as usize {
             self.0.push((PortState::Free, false));
         }
@@ -107,16 +104,16 @@ impl EventChannels for Domain {
         self.hypercall();
         let mut world = self.xen.0.borrow_mut();
         if world.silo && self.id.0 != 0 && dom.0 != 0 {
-            return Err(EventError(EPERM));
+            return Err(EventError(-XEN_EPERM));
         }
         let there = world
             .domains
             .get(&dom)
-            .ok_or(EventError(ESRCH))?
+            .ok_or(EventError(-XEN_ESRCH))?
             .ports
             .state(remote);
         if there != PortState::Unbound(self.id) {
-            return Err(EventError(EINVAL));
+            return Err(EventError(-XEN_EINVAL));
         }
         let domain = world.domain_mut(self.id);
         let port = domain.ports.alloc(domain.limits.ports)?;

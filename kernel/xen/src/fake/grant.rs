@@ -3,23 +3,16 @@
 use std::rc::Rc;
 use std::vec::Vec;
 
+use xen_unikernel_abi::grant_table::{
+    GNTST_bad_copy_arg, GNTST_bad_domain, GNTST_bad_gntref, GNTST_general_error, GNTST_permission_denied,
+};
+
 use super::pages::Page;
 use super::{Domain, FakePages, World};
 use crate::{
     Access, CopyOp, CopySide, DmaMap, DmaPage, DomId, GrantError, GrantRef, GrantTable, MapRequest,
     MappedPages, PAGE_SIZE,
 };
-
-/// Undefined error: among others wrong domain, wrong type, or a read-only grant mapped for writing.
-pub const GNTST_GENERAL_ERROR: i16 = -1;
-/// No such domain.
-pub const GNTST_BAD_DOMAIN: i16 = -2;
-/// No such reference.
-pub const GNTST_BAD_GNTREF: i16 = -3;
-/// The security module says no (SILO).
-pub const GNTST_PERMISSION_DENIED: i16 = -8;
-/// A copy that leaves its page.
-pub const GNTST_BAD_COPY_ARG: i16 = -10;
 
 /// The grant cannot be ended: somebody has it mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,16 +44,16 @@ impl Mapping {
 impl World {
     /// Checks a use of a grant as Xen does, and gives its page.
     fn look_up(&self, by: DomId, from: DomId, gref: GrantRef, access: Access) -> Result<Rc<Page>, i16> {
-        let domain = self.domains.get(&from).ok_or(GNTST_BAD_DOMAIN)?;
+        let domain = self.domains.get(&from).ok_or(GNTST_bad_domain)?;
         if self.silo && by.0 != 0 && from.0 != 0 && by != from {
-            return Err(GNTST_PERMISSION_DENIED);
+            return Err(GNTST_permission_denied);
         }
         if gref.0 >= domain.limits.grants {
-            return Err(GNTST_BAD_GNTREF);
+            return Err(GNTST_bad_gntref);
         }
-        let entry = domain.grants.get(&gref.0).ok_or(GNTST_GENERAL_ERROR)?;
+        let entry = domain.grants.get(&gref.0).ok_or(GNTST_general_error)?;
         if entry.to != by || (access == Access::ReadWrite && entry.access == Access::ReadOnly) {
-            return Err(GNTST_GENERAL_ERROR);
+            return Err(GNTST_general_error);
         }
         Ok(entry.page.clone())
     }
@@ -162,7 +155,7 @@ impl World {
         let len = usize::from(op.len);
         let (from_at, to_at) = (usize::from(op.from.1), usize::from(op.to.1));
         if from_at + len > PAGE_SIZE || to_at + len > PAGE_SIZE {
-            return Err(GNTST_BAD_COPY_ARG);
+            return Err(GNTST_bad_copy_arg);
         }
         let (from, foreign) = self.copy_side(by, op.from.0, Access::ReadOnly)?;
         let (to, _) = self.copy_side(by, op.to.0, Access::ReadWrite)?;

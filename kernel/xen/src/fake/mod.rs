@@ -25,10 +25,7 @@ use std::vec::Vec;
 use crate::{Access, DomId, Instant, PAGE_SIZE};
 
 pub use event::PortState;
-pub use grant::{
-    GNTST_BAD_COPY_ARG, GNTST_BAD_DOMAIN, GNTST_BAD_GNTREF, GNTST_GENERAL_ERROR, GNTST_PERMISSION_DENIED,
-    GrantInUse,
-};
+pub use grant::GrantInUse;
 pub use pages::FakePages;
 pub use xenstored::{Caller, Device, Errno, Perm, Perms, Request, Toolstack, Verdict, XenStored};
 

@@ -5,8 +5,9 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
 use outrigger_ring::SharedPages;
+use xen_unikernel_abi::io::xs_wire as xs;
 
-use super::wire::{Header, PAYLOAD_MAX, op};
+use super::wire::{Header, PAYLOAD_MAX};
 use super::{XenStore, XsError};
 
 /// Most requests in flight; xenstored grants a domain 20. Further ones wait for their turn.
@@ -58,7 +59,7 @@ impl Calls {
             return;
         };
         call.reply = Some(match header.kind {
-            op::ERROR => Err(XsError::from_reply(payload)),
+            xs::XS_ERROR => Err(XsError::from_reply(payload)),
             kind if kind == call.kind => Ok(payload.into()),
             _ => Err(XsError::Protocol),
         });

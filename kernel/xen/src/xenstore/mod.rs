@@ -23,6 +23,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
 use outrigger_ring::SharedPages;
+use xen_unikernel_abi::io::xs_wire as xs;
 
 use crate::DomId;
 
@@ -33,7 +34,7 @@ pub use wire::Fault;
 
 use call::Calls;
 use watch::WatchQueue;
-use wire::{Pipe, op};
+use wire::Pipe;
 
 /// The connection to xenstored. Paths that do not begin with `/` are relative to the domain's own directory.
 pub struct XenStore<P: SharedPages> {
@@ -75,7 +76,7 @@ impl<P: SharedPages> XenStore<P> {
         let mut pipe = self.pipe.borrow_mut();
         let mut events = false;
         let received = pipe.receive(|header, payload| {
-            if header.kind == op::WATCH_EVENT {
+            if header.kind == xs::XS_WATCH_EVENT {
                 self.watches.borrow_mut().push(payload);
                 events = true;
             } else {
@@ -156,7 +157,7 @@ impl<P: SharedPages> XenStore<P> {
     /// # Errors
     /// Any [`XsError`].
     pub async fn mkdir(&self, path: &str) -> Result<(), XsError> {
-        ops::act(self, op::MKDIR, 0, path).await
+        ops::act(self, xs::XS_MKDIR, 0, path).await
     }
 
     /// Removes a node and everything below it.
@@ -164,7 +165,7 @@ impl<P: SharedPages> XenStore<P> {
     /// # Errors
     /// Any [`XsError`].
     pub async fn rm(&self, path: &str) -> Result<(), XsError> {
-        ops::act(self, op::RM, 0, path).await
+        ops::act(self, xs::XS_RM, 0, path).await
     }
 
     /// The names of a node's children, in parts if they do not fit a message.
@@ -180,7 +181,7 @@ impl<P: SharedPages> XenStore<P> {
     /// # Errors
     /// Any [`XsError`]; [`XsError::Exists`] if this very watch is set.
     pub async fn watch(&self, path: &str, token: &str) -> Result<(), XsError> {
-        ops::watch(self, op::WATCH, path, token).await
+        ops::watch(self, xs::XS_WATCH, path, token).await
     }
 
     /// Ends a watch. Events that came before may still be taken.
@@ -188,7 +189,7 @@ impl<P: SharedPages> XenStore<P> {
     /// # Errors
     /// Any [`XsError`]; [`XsError::NoEntry`] if there is no such watch.
     pub async fn unwatch(&self, path: &str, token: &str) -> Result<(), XsError> {
-        ops::watch(self, op::UNWATCH, path, token).await
+        ops::watch(self, xs::XS_UNWATCH, path, token).await
     }
 
     /// Ends every watch and transaction that this domain has, whoever began it (an earlier life of ours).

@@ -4,9 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use outrigger_ring::SharedPages;
+use xen_unikernel_abi::io::xs_wire as xs;
 
 use super::call::Call;
-use super::wire::{ABS_PATH_MAX, REL_PATH_MAX, op};
 use super::{XenStore, XsError};
 
 /// Most bytes of names that a directory may hold for us to list it.
@@ -17,9 +17,9 @@ const DIRECTORY_RETRIES: usize = 8;
 /// A path, as it is sent: checked, with its NUL.
 fn path_bytes(path: &str) -> Result<Vec<u8>, XsError> {
     let max = if path.starts_with('/') {
-        ABS_PATH_MAX
+        xs::XENSTORE_ABS_PATH_MAX
     } else {
-        REL_PATH_MAX
+        xs::XENSTORE_REL_PATH_MAX
     };
     if path.is_empty() || path.contains('\0') {
         return Err(XsError::Invalid);
@@ -53,7 +53,7 @@ pub(super) async fn read<P: SharedPages>(
     tx: u32,
     path: &str,
 ) -> Result<Vec<u8>, XsError> {
-    Call::new(store, op::READ, tx, path_bytes(path)?).await
+    Call::new(store, xs::XS_READ, tx, path_bytes(path)?).await
 }
 
 pub(super) async fn read_text<P: SharedPages>(
@@ -72,7 +72,7 @@ pub(super) async fn write<P: SharedPages>(
 ) -> Result<(), XsError> {
     let mut payload = path_bytes(path)?;
     payload.extend(value);
-    Call::new(store, op::WRITE, tx, payload).await.map(drop)
+    Call::new(store, xs::XS_WRITE, tx, payload).await.map(drop)
 }
 
 /// A request that only names a path.
@@ -105,7 +105,7 @@ pub(super) async fn directory<P: SharedPages>(
     tx: u32,
     path: &str,
 ) -> Result<Vec<String>, XsError> {
-    match Call::new(store, op::DIRECTORY, tx, path_bytes(path)?).await {
+    match Call::new(store, xs::XS_DIRECTORY, tx, path_bytes(path)?).await {
         Err(XsError::TooBig) => {}
         reply => return names(&reply?),
     }
@@ -128,7 +128,7 @@ async fn directory_in_parts<P: SharedPages>(
     loop {
         let mut payload = path_bytes(path)?;
         payload.extend(alloc::format!("{}\0", list.len()).bytes());
-        let reply = Call::new(store, op::DIRECTORY_PART, tx, payload).await?;
+        let reply = Call::new(store, xs::XS_DIRECTORY_PART, tx, payload).await?;
         let end = reply
             .iter()
             .position(|byte| *byte == 0)
@@ -161,7 +161,7 @@ pub(super) async fn get_domain_path<P: SharedPages>(
 ) -> Result<String, XsError> {
     let reply = Call::new(
         store,
-        op::GET_DOMAIN_PATH,
+        xs::XS_GET_DOMAIN_PATH,
         0,
         alloc::format!("{domid}\0").into_bytes(),
     )
@@ -170,13 +170,13 @@ pub(super) async fn get_domain_path<P: SharedPages>(
 }
 
 pub(super) async fn reset_watches<P: SharedPages>(store: &XenStore<P>) -> Result<(), XsError> {
-    Call::new(store, op::RESET_WATCHES, 0, Vec::from([0]))
+    Call::new(store, xs::XS_RESET_WATCHES, 0, Vec::from([0]))
         .await
         .map(drop)
 }
 
 pub(super) async fn begin<P: SharedPages>(store: &XenStore<P>) -> Result<u32, XsError> {
-    let reply = Call::new(store, op::TRANSACTION_START, 0, Vec::from([0])).await?;
+    let reply = Call::new(store, xs::XS_TRANSACTION_START, 0, Vec::from([0])).await?;
     let digits = reply.strip_suffix(&[0]).ok_or(XsError::Truncated)?;
     match super::parse_u32(digits) {
         Some(tx) if tx != 0 => Ok(tx),
@@ -185,7 +185,7 @@ pub(super) async fn begin<P: SharedPages>(store: &XenStore<P>) -> Result<u32, Xs
 }
 
 pub(super) async fn commit<P: SharedPages>(store: &XenStore<P>, tx: u32) -> Result<(), XsError> {
-    Call::new(store, op::TRANSACTION_END, tx, b"T\0".into())
+    Call::new(store, xs::XS_TRANSACTION_END, tx, b"T\0".into())
         .await
         .map(drop)
 }

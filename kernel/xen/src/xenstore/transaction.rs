@@ -4,8 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use outrigger_ring::SharedPages;
+use xen_unikernel_abi::io::xs_wire as xs;
 
-use super::wire::op;
 use super::{XenStore, XsError, ops};
 
 /// A transaction. What it reads and writes is its own until [`commit`](Self::commit); dropped, it is abandoned.
@@ -56,7 +56,7 @@ impl<'s, P: SharedPages> Transaction<'s, P> {
     /// # Errors
     /// As there.
     pub async fn mkdir(&self, path: &str) -> Result<(), XsError> {
-        ops::act(self.store, op::MKDIR, self.tx_id, path).await
+        ops::act(self.store, xs::XS_MKDIR, self.tx_id, path).await
     }
 
     /// As [`XenStore::rm`].
@@ -64,7 +64,7 @@ impl<'s, P: SharedPages> Transaction<'s, P> {
     /// # Errors
     /// As there.
     pub async fn rm(&self, path: &str) -> Result<(), XsError> {
-        ops::act(self.store, op::RM, self.tx_id, path).await
+        ops::act(self.store, xs::XS_RM, self.tx_id, path).await
     }
 
     /// As [`XenStore::directory`].
@@ -88,7 +88,7 @@ impl<'s, P: SharedPages> Transaction<'s, P> {
 impl<P: SharedPages> Drop for Transaction<'_, P> {
     fn drop(&mut self) {
         if !self.ended {
-            self.store.tell(op::TRANSACTION_END, self.tx_id, b"F\0");
+            self.store.tell(xs::XS_TRANSACTION_END, self.tx_id, b"F\0");
         }
     }
 }

@@ -4,50 +4,33 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use outrigger_ring::SharedPages;
+use xen_unikernel_abi::io::xs_wire as xs;
 
-/// Longest payload of a message in either direction, in bytes (`XENSTORE_PAYLOAD_MAX`).
-pub(crate) const PAYLOAD_MAX: usize = 4096;
-/// Longest absolute path, in bytes (`XENSTORE_ABS_PATH_MAX`).
-pub(crate) const ABS_PATH_MAX: usize = 3072;
-/// Longest path relative to the domain's own directory, in bytes (`XENSTORE_REL_PATH_MAX`).
-pub(crate) const REL_PATH_MAX: usize = 2048;
-/// Bytes of each ring (`XENSTORE_RING_SIZE`).
-pub(crate) const RING: u32 = 1024;
+pub(crate) use xs::XENSTORE_PAYLOAD_MAX as PAYLOAD_MAX;
+
+/// Bytes of each ring.
+pub(crate) const RING: u32 = xs::XENSTORE_RING_SIZE as u32;
 /// Bytes of a message header.
-pub(crate) const HEADER: usize = 16;
+pub(crate) const HEADER: usize = size_of::<xs::XsdSockmsg>();
 
 /// Offsets in `struct xenstore_domain_interface`.
 pub(crate) mod at {
-    pub const REQ: usize = 0;
-    pub const RSP: usize = 1024;
-    pub const REQ_CONS: usize = 2048;
-    pub const REQ_PROD: usize = 2052;
-    pub const RSP_CONS: usize = 2056;
-    pub const RSP_PROD: usize = 2060;
-}
+    use core::mem::offset_of;
 
-/// Message types (`enum xsd_sockmsg_type`), those in use here.
-pub(crate) mod op {
-    pub const DIRECTORY: u32 = 1;
-    pub const READ: u32 = 2;
-    pub const WATCH: u32 = 4;
-    pub const UNWATCH: u32 = 5;
-    pub const TRANSACTION_START: u32 = 6;
-    pub const TRANSACTION_END: u32 = 7;
-    pub const GET_DOMAIN_PATH: u32 = 10;
-    pub const WRITE: u32 = 11;
-    pub const MKDIR: u32 = 12;
-    pub const RM: u32 = 13;
-    pub const WATCH_EVENT: u32 = 15;
-    pub const ERROR: u32 = 16;
-    pub const RESET_WATCHES: u32 = 21;
-    pub const DIRECTORY_PART: u32 = 22;
+    use xen_unikernel_abi::io::xs_wire::XenstoreDomainInterface;
+
+    pub const REQ: usize = offset_of!(XenstoreDomainInterface, req);
+    pub const RSP: usize = offset_of!(XenstoreDomainInterface, rsp);
+    pub const REQ_CONS: usize = offset_of!(XenstoreDomainInterface, req_cons);
+    pub const REQ_PROD: usize = offset_of!(XenstoreDomainInterface, req_prod);
+    pub const RSP_CONS: usize = offset_of!(XenstoreDomainInterface, rsp_cons);
+    pub const RSP_PROD: usize = offset_of!(XenstoreDomainInterface, rsp_prod);
 }
 
 /// `struct xsd_sockmsg`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// One of [`op`].
+    /// `XS_*`.
     pub kind: u32,
     /// Ties a reply to its request.
     pub req_id: u32,

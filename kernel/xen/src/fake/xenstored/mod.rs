@@ -1,12 +1,13 @@
 //! A xenstored for host tests: the tree with its permissions and quotas, watches, transactions with conflicts, and the
 //! wire protocol on the other side of the ring page, so that tests run the real client.
 
+mod caller;
 mod connection;
+mod daemon;
 mod toolstack;
 mod transaction;
 mod tree;
 
-use std::borrow::ToOwned;
 use std::boxed::Box;
 use std::cell::RefCell;
 use std::format;
@@ -14,23 +15,21 @@ use std::rc::Rc;
 use std::string::String;
 use std::vec::Vec;
 
+use xen_unikernel_abi::io::xs_wire as xs;
+
 use super::pages::Page;
 use super::{FakePages, FakeXen};
-use crate::xenstore::wire::{Header, PAYLOAD_MAX, op};
+use crate::xenstore::wire::Header;
 use crate::xenstore::{XenStore, poll_once};
 use crate::{Access, DomId};
 
+pub use caller::Caller;
 pub use toolstack::{Device, Toolstack};
 pub use tree::{Errno, Perm, Perms};
 
 use connection::{Connection, Message};
-use transaction::{Edit, Tx};
-use tree::{Change, Tree, within};
-
-/// Most watches of an unprivileged domain.
-const WATCHES_MAX: usize = 128;
-/// Most transactions of a domain at once.
-const TRANSACTIONS_MAX: usize = 10;
+use daemon::{State, absolute};
+use tree::Tree;
 
 /// A request, for a test to interfere with.
 #[derive(Clone, Debug)]
@@ -49,15 +48,15 @@ pub struct Request {
 
 impl Request {
     /// `XS_DIRECTORY`.
-    pub const DIRECTORY: u32 = op::DIRECTORY;
+    pub const DIRECTORY: u32 = xs::XS_DIRECTORY;
     /// `XS_READ`.
-    pub const READ: u32 = op::READ;
+    pub const READ: u32 = xs::XS_READ;
     /// `XS_WRITE`.
-    pub const WRITE: u32 = op::WRITE;
+    pub const WRITE: u32 = xs::XS_WRITE;
     /// `XS_RM`.
-    pub const RM: u32 = op::RM;
+    pub const RM: u32 = xs::XS_RM;
     /// `XS_TRANSACTION_END`.
-    pub const TRANSACTION_END: u32 = op::TRANSACTION_END;
+    pub const TRANSACTION_END: u32 = xs::XS_TRANSACTION_END;
 
     /// A message in answer to this request: `len` is what its header claims, whatever the payload's length.
     pub fn reply(&self, kind: u32, len: u32, payload: &[u8]) -> Vec<u8> {
@@ -85,22 +84,6 @@ pub enum Verdict {
 }
 
 type Interceptor = Box<dyn FnMut(&Request) -> Verdict>;
-
-struct Watch {
-    domain: DomId,
-    /// What is watched.
-    path: String,
-    /// The prefix that events do not repeat, for a relative watch.
-    strip: usize,
-    token: String,
-}
-
-struct State {
-    tree: Tree,
-    watches: Vec<Watch>,
-    connections: Vec<Connection>,
-    chunk: usize,
-}
 
 /// The daemon. Clones are the same one.
 #[derive(Clone)]
@@ -271,7 +254,7 @@ impl XenStored {
         };
         match result {
             Ok(payload) => reply(header.kind, &payload),
-            Err(errno) => reply(op::ERROR, format!("{errno}\0").as_bytes()),
+            Err(errno) => reply(xs::XS_ERROR, format!("{errno}\0").as_bytes()),
         }
     }
 
@@ -289,338 +272,6 @@ impl XenStored {
             let polled = client.poll();
             assert!(served || polled, "the request waits for ever");
         }
-    }
-}
-
-fn absolute(domain: DomId, path: &str) -> String {
-    let path = if path.starts_with('/') {
-        path.to_owned()
-    } else {
-        format!("/local/domain/{}/{path}", domain.0)
-    };
-    if path == "/" {
-        path
-    } else {
-        path.trim_end_matches('/').to_owned()
-    }
-}
-
-/// What wire requests look like inside: the strings of a payload.
-fn strings(payload: &[u8]) -> Result<Vec<String>, Errno> {
-    let body = payload.strip_suffix(&[0]).ok_or("EINVAL")?;
-    body.split(|byte| *byte == 0)
-        .map(|part| String::from_utf8(part.to_vec()).map_err(|_| "EINVAL"))
-        .collect()
-}
-
-impl State {
-    fn serve(&mut self, domain: DomId, message: &Message) -> Result<Vec<u8>, Errno> {
-        let Header { kind, tx_id, .. } = message.header;
-        let ok = || b"OK\0".to_vec();
-        match kind {
-            op::READ | op::DIRECTORY | op::DIRECTORY_PART => self.look(domain, message),
-            op::WRITE => {
-                let cut = message
-                    .payload
-                    .iter()
-                    .position(|byte| *byte == 0)
-                    .ok_or("EINVAL")?;
-                let path = str::from_utf8(&message.payload[..cut]).map_err(|_| "EINVAL")?;
-                let value = message.payload[cut + 1..].to_vec();
-                self.edit(domain, tx_id, Edit::Write(absolute(domain, path), value))
-                    .map(|()| ok())
-            }
-            op::MKDIR | op::RM => {
-                let path = absolute(domain, strings(&message.payload)?.first().ok_or("EINVAL")?);
-                let edit = if kind == op::RM {
-                    Edit::Rm(path)
-                } else {
-                    Edit::Mkdir(path)
-                };
-                self.edit(domain, tx_id, edit).map(|()| ok())
-            }
-            op::WATCH | op::UNWATCH => {
-                let [path, token] = &strings(&message.payload)?[..] else {
-                    return Err("EINVAL");
-                };
-                if kind == op::WATCH {
-                    self.watch(domain, path, token)?;
-                } else {
-                    let (path, count) = (absolute(domain, path), self.watches.len());
-                    self.watches.retain(|watch| {
-                        (watch.domain, watch.path.as_str(), watch.token.as_str()) != (domain, &path, token)
-                    });
-                    if self.watches.len() == count {
-                        return Err("ENOENT");
-                    }
-                }
-                Ok(ok())
-            }
-            op::RESET_WATCHES => {
-                self.watches.retain(|watch| watch.domain != domain);
-                self.connection(domain)?.transactions.clear();
-                Ok(ok())
-            }
-            op::TRANSACTION_START => {
-                let tx = Tx::new(&self.tree);
-                let connection = self.connection(domain)?;
-                if connection.transactions.len() >= TRANSACTIONS_MAX {
-                    return Err("ENOSPC");
-                }
-                connection.last_tx += 1;
-                connection.transactions.insert(connection.last_tx, tx);
-                Ok(format!("{}\0", connection.last_tx).into_bytes())
-            }
-            op::TRANSACTION_END => {
-                let tx = self
-                    .connection(domain)?
-                    .transactions
-                    .remove(&tx_id)
-                    .ok_or("ENOENT")?;
-                if message.payload == b"T\0" {
-                    let changes = tx.commit(&mut self.tree, domain)?;
-                    self.tell(&changes);
-                }
-                Ok(ok())
-            }
-            op::GET_DOMAIN_PATH => {
-                let number = strings(&message.payload)?.remove(0);
-                Ok(format!("/local/domain/{number}\0").into_bytes())
-            }
-            _ => Err("ENOSYS"),
-        }
-    }
-
-    fn connection(&mut self, domain: DomId) -> Result<&mut Connection, Errno> {
-        self.connections
-            .iter_mut()
-            .find(|connection| connection.domain == domain)
-            .ok_or("EINVAL")
-    }
-
-    fn tree_of(&mut self, domain: DomId, tx_id: u32, path: &str) -> Result<&Tree, Errno> {
-        if tx_id == 0 {
-            return Ok(&self.tree);
-        }
-        let tx = self
-            .connection(domain)?
-            .transactions
-            .get_mut(&tx_id)
-            .ok_or("ENOENT")?;
-        tx.depend(path);
-        Ok(&tx.tree)
-    }
-
-    fn look(&mut self, domain: DomId, message: &Message) -> Result<Vec<u8>, Errno> {
-        let Header { kind, tx_id, .. } = message.header;
-        let parts = strings(&message.payload)?;
-        let path = absolute(domain, parts.first().ok_or("EINVAL")?);
-        let tree = self.tree_of(domain, tx_id, &path)?;
-        let node = tree.readable(domain, &path)?;
-        if kind == op::READ {
-            return Ok(node.value.clone());
-        }
-        let list: Vec<u8> = tree
-            .children(&path)
-            .iter()
-            .flat_map(|name| [name.as_bytes(), &[0]].concat())
-            .collect();
-        if kind == op::DIRECTORY {
-            return if list.len() > PAYLOAD_MAX {
-                Err("E2BIG")
-            } else {
-                Ok(list)
-            };
-        }
-        let offset: usize = parts
-            .get(1)
-            .and_then(|offset| offset.parse().ok())
-            .ok_or("EINVAL")?;
-        let mut reply = format!("{}\0", node.generation).into_bytes();
-        let rest = list.get(offset..).unwrap_or_default();
-        for name in rest.split_inclusive(|byte| *byte == 0) {
-            if reply.len() + name.len() >= PAYLOAD_MAX {
-                return Ok(reply);
-            }
-            reply.extend(name);
-        }
-        reply.push(0);
-        Ok(reply)
-    }
-
-    fn edit(&mut self, domain: DomId, tx_id: u32, edit: Edit) -> Result<(), Errno> {
-        if tx_id != 0 {
-            let tx = self
-                .connection(domain)?
-                .transactions
-                .get_mut(&tx_id)
-                .ok_or("ENOENT")?;
-            return tx.edit(domain, edit);
-        }
-        let changes = edit.apply(&mut self.tree, domain)?;
-        self.tell(&changes);
-        Ok(())
-    }
-
-    fn watch(&mut self, domain: DomId, path: &str, token: &str) -> Result<(), Errno> {
-        let strip = if path.starts_with('/') {
-            0
-        } else {
-            absolute(domain, "").len() + 1
-        };
-        let path = absolute(domain, path);
-        let mine = || self.watches.iter().filter(|watch| watch.domain == domain);
-        if mine().any(|watch| watch.path == path && watch.token == token) {
-            return Err("EEXIST");
-        }
-        if domain != DomId(0) && mine().count() >= WATCHES_MAX {
-            return Err("E2BIG");
-        }
-        let watch = Watch {
-            domain,
-            path,
-            strip,
-            token: token.to_owned(),
-        };
-        let event = watch.event(&watch.path);
-        self.watches.push(watch);
-        self.connection(domain)?.queue(&event);
-        Ok(())
-    }
-
-    /// Tells those who watch and may know.
-    fn tell(&mut self, changes: &[Change]) {
-        let Self {
-            watches, connections, ..
-        } = self;
-        for change in changes {
-            for watch in watches.iter() {
-                let concerns = if change.exact {
-                    watch.path == change.path
-                } else {
-                    within(&change.path, &watch.path)
-                };
-                if concerns && change.perms.iter().any(|perms| perms.allow(watch.domain).read) {
-                    let to = connections
-                        .iter_mut()
-                        .filter(|connection| connection.domain == watch.domain);
-                    to.for_each(|connection| connection.queue(&watch.event(&change.path)));
-                }
-            }
-        }
-    }
-}
-
-impl Watch {
-    fn event(&self, path: &str) -> Vec<u8> {
-        let payload = format!("{}\0{}\0", &path[self.strip..], self.token);
-        let header = Header {
-            kind: op::WATCH_EVENT,
-            req_id: 0,
-            tx_id: 0,
-            len: u32::try_from(payload.len()).expect("paths are short"),
-        };
-        [&header.encode()[..], payload.as_bytes()].concat()
-    }
-}
-
-/// A domain that reads and writes the tree without the wire: a frontend, or the toolstack as domain 0.
-#[derive(Clone)]
-pub struct Caller {
-    xenstored: XenStored,
-    domain: DomId,
-}
-
-impl Caller {
-    fn path(&self, path: &str) -> String {
-        absolute(self.domain, path)
-    }
-
-    fn edit(&self, edit: Edit) -> Result<(), Errno> {
-        self.xenstored.state.borrow_mut().edit(self.domain, 0, edit)
-    }
-
-    /// The value of a node as text.
-    ///
-    /// # Errors
-    /// It is missing or not for this domain.
-    pub fn read(&self, path: &str) -> Result<String, Errno> {
-        let state = self.xenstored.state.borrow();
-        let node = state.tree.readable(self.domain, &self.path(path))?;
-        Ok(String::from_utf8_lossy(&node.value).into_owned())
-    }
-
-    /// Sets the value of a node.
-    ///
-    /// # Errors
-    /// Not for this domain, or over its quota.
-    pub fn write(&self, path: &str, value: impl AsRef<[u8]>) -> Result<(), Errno> {
-        self.edit(Edit::Write(self.path(path), value.as_ref().to_vec()))
-    }
-
-    /// Creates a node.
-    ///
-    /// # Errors
-    /// As [`write`](Self::write).
-    pub fn mkdir(&self, path: &str) -> Result<(), Errno> {
-        self.edit(Edit::Mkdir(self.path(path)))
-    }
-
-    /// Removes a node and what is below.
-    ///
-    /// # Errors
-    /// It is missing or not for this domain.
-    pub fn rm(&self, path: &str) -> Result<(), Errno> {
-        self.edit(Edit::Rm(self.path(path)))
-    }
-
-    /// The names below a node.
-    ///
-    /// # Errors
-    /// It is missing or not for this domain.
-    pub fn list(&self, path: &str) -> Result<Vec<String>, Errno> {
-        let (state, path) = (self.xenstored.state.borrow(), self.path(path));
-        state.tree.readable(self.domain, &path)?;
-        Ok(state.tree.children(&path))
-    }
-
-    /// Whether there is such a node, whoever may read it.
-    pub fn exists(&self, path: &str) -> bool {
-        self.xenstored
-            .state
-            .borrow()
-            .tree
-            .node(&self.path(path))
-            .is_some()
-    }
-
-    /// Sets a node's permissions.
-    ///
-    /// # Errors
-    /// Not the owner.
-    pub fn set_perms(&self, path: &str, perms: Perms) -> Result<(), Errno> {
-        self.edit(Edit::SetPerms(self.path(path), perms))
-    }
-
-    /// Several changes as one transaction: either all or none.
-    ///
-    /// # Errors
-    /// The first that fails.
-    pub fn transact(&self, writes: &[(String, String)], removals: &[String]) -> Result<(), Errno> {
-        let state = &mut *self.xenstored.state.borrow_mut();
-        let mut tx = Tx::new(&state.tree);
-        for path in removals {
-            tx.edit(self.domain, Edit::Rm(self.path(path)))?;
-        }
-        for (path, value) in writes {
-            tx.edit(
-                self.domain,
-                Edit::Write(self.path(path), value.clone().into_bytes()),
-            )?;
-        }
-        let changes = tx.commit(&mut state.tree, self.domain)?;
-        state.tell(&changes);
-        Ok(())
     }
 }
 
