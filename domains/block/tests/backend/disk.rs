@@ -1,0 +1,286 @@
+//! A disk in memory that reaches guests' pages only over the bus, so that a stray address fails the test.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use outrigger_devices::{
+    BlockDevice, BlockLimits, BlockOp, BlockRequest, Completion, DeviceFault, DmaSegment, Interrupt,
+    QueueFull, Status, Tag,
+};
+use outrigger_xen::fake::Domain;
+
+pub const SECTOR: usize = 512;
+
+/// One request as the device saw it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub op: BlockOp,
+    pub sector: u64,
+    pub sectors: u64,
+    request: Vec<DmaSegment>,
+    tag: Tag,
+}
+
+/// In which order requests complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    First,
+    Last,
+    /// By this seed.
+    Any(u64),
+}
+
+pub struct Core {
+    dd: Domain,
+    irq: u32,
+    pub data: Vec<u8>,
+    pub limits: BlockLimits,
+    /// Requests a queue takes.
+    pub capacity: usize,
+    /// Nothing completes.
+    pub held: bool,
+    /// This many complete although `held`.
+    pub allowed: usize,
+    pub order: Order,
+    /// What the next requests end with, instead of well.
+    pub failures: VecDeque<Status>,
+    pub fault: Option<DeviceFault>,
+    pub config_changed: bool,
+    /// All requests, in the order of their submission.
+    pub seen: Vec<Seen>,
+    pub commits: usize,
+    pub most_in_flight: usize,
+    pub quiesced: bool,
+    queues: Vec<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    submitted: Vec<Seen>,
+    committed: Vec<Seen>,
+    armed: bool,
+}
+
+/// The test's hand on the disk.
+pub type Handle = Rc<RefCell<Core>>;
+
+/// What the backend has of it.
+pub struct FakeDisk(Handle);
+
+pub fn limits(sectors: u64) -> BlockLimits {
+    BlockLimits {
+        sectors,
+        read_only: false,
+        logical_block_size: 512,
+        physical_block_size: 4096,
+        flush: true,
+        max_segments: 126,
+        max_discard_sectors: 64,
+        discard_alignment: 8,
+        max_write_zeroes_sectors: 0,
+        queues: 1,
+    }
+}
+
+pub fn disk(dd: &Domain, irq: u32, limits: BlockLimits) -> (FakeDisk, Handle) {
+    let handle = Rc::new(RefCell::new(Core {
+        dd: dd.clone(),
+        irq,
+        data: vec![0; limits.sectors as usize * SECTOR],
+        capacity: 128,
+        held: false,
+        allowed: 0,
+        order: Order::First,
+        failures: VecDeque::new(),
+        fault: None,
+        config_changed: false,
+        seen: Vec::with_capacity(100_000),
+        commits: 0,
+        most_in_flight: 0,
+        quiesced: false,
+        queues: (0..limits.queues).map(|_| Queue::default()).collect(),
+        limits,
+    }));
+    (FakeDisk(handle.clone()), handle)
+}
+
+impl Core {
+    pub fn in_flight(&self) -> usize {
+        self.queues
+            .iter()
+            .map(|queue| queue.submitted.len() + queue.committed.len())
+            .sum()
+    }
+
+    /// Lets `count` requests complete, or all.
+    pub fn release(&mut self, count: usize) {
+        self.allowed = self.allowed.saturating_add(count);
+        self.interrupt();
+    }
+
+    pub fn let_go(&mut self) {
+        self.held = false;
+        self.interrupt();
+    }
+
+    pub fn resize(&mut self, sectors: u64) {
+        self.limits.sectors = sectors;
+        self.data.resize(sectors as usize * SECTOR, 0);
+        self.config_changed = true;
+        self.dd.raise_irq(self.irq);
+    }
+
+    /// Interrupts, if the driver has asked for it since the last time.
+    fn interrupt(&mut self) {
+        let ready = !self.held || self.allowed > 0;
+        for queue in &mut self.queues {
+            if ready && queue.armed && !queue.committed.is_empty() {
+                queue.armed = false;
+                self.dd.raise_irq(self.irq);
+            }
+        }
+    }
+
+    /// Carries one request out.
+    fn perform(&mut self, request: &Seen) -> Status {
+        if let Some(status) = self.failures.pop_front()
+            && status != Status::Ok
+        {
+            return status;
+        }
+        let mut at = request.sector as usize * SECTOR;
+        match request.op {
+            BlockOp::Read => {
+                for segment in &request.request {
+                    let len = segment.len as usize;
+                    self.dd.dma_write(segment.addr, &self.data[at..at + len]);
+                    at += len;
+                }
+            }
+            BlockOp::Write => {
+                assert!(!self.limits.read_only, "a write reached a read-only device");
+                for segment in &request.request {
+                    let len = segment.len as usize;
+                    self.dd.dma_read(segment.addr, &mut self.data[at..at + len]);
+                    at += len;
+                }
+            }
+            BlockOp::Flush => {}
+            BlockOp::Discard => self.data[at..at + request.sectors as usize * SECTOR].fill(0),
+            BlockOp::WriteZeroes { .. } => panic!("nobody asks for it"),
+        }
+        Status::Ok
+    }
+}
+
+impl BlockDevice for FakeDisk {
+    fn limits(&self) -> BlockLimits {
+        self.0.borrow().limits
+    }
+
+    fn submit(&mut self, queue: usize, request: &BlockRequest<'_>) -> Result<(), QueueFull> {
+        let core = &mut *self.0.borrow_mut();
+        assert!(!core.quiesced, "submitted to a stopped device");
+        let bytes: u64 = request.segments.iter().map(|segment| u64::from(segment.len)).sum();
+        let sectors = match request.op {
+            BlockOp::Read | BlockOp::Write => {
+                assert!(bytes > 0 && request.segments.len() <= core.limits.max_segments);
+                assert_eq!(bytes % u64::from(core.limits.logical_block_size), 0);
+                bytes / SECTOR as u64
+            }
+            BlockOp::Flush => 0,
+            BlockOp::Discard | BlockOp::WriteZeroes { .. } => {
+                assert!(request.sectors > 0 && request.sectors <= core.limits.max_discard_sectors.into());
+                request.sectors
+            }
+        };
+        assert!(
+            request.sector + sectors <= core.limits.sectors,
+            "the request leaves the disk"
+        );
+        let in_queue = core.queues[queue].submitted.len() + core.queues[queue].committed.len();
+        if in_queue >= core.capacity {
+            return Err(QueueFull);
+        }
+        let seen = Seen {
+            op: request.op,
+            sector: request.sector,
+            sectors,
+            request: request.segments.to_vec(),
+            tag: request.tag,
+        };
+        core.seen.push(seen.clone());
+        core.queues[queue].submitted.push(seen);
+        core.most_in_flight = core.most_in_flight.max(core.in_flight());
+        Ok(())
+    }
+
+    fn commit(&mut self, queue: usize) {
+        let core = &mut *self.0.borrow_mut();
+        core.commits += 1;
+        let Queue {
+            submitted, committed, ..
+        } = &mut core.queues[queue];
+        committed.append(submitted);
+    }
+
+    fn reap(&mut self, queue: usize, each: &mut dyn FnMut(Completion)) -> Result<(), DeviceFault> {
+        let mut completions = Vec::new();
+        let fault = {
+            let core = &mut *self.0.borrow_mut();
+            core.queues[queue].armed = false;
+            while !core.queues[queue].committed.is_empty() && (!core.held || core.allowed > 0) {
+                if core.fault.is_some() {
+                    break;
+                }
+                core.allowed = core.allowed.saturating_sub(1);
+                let committed = &mut core.queues[queue].committed;
+                let at = match &mut core.order {
+                    Order::First => 0,
+                    Order::Last => committed.len() - 1,
+                    Order::Any(seed) => {
+                        *seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                        (*seed >> 33) as usize % committed.len()
+                    }
+                };
+                let request = committed.remove(at);
+                let status = core.perform(&request);
+                completions.push(Completion {
+                    tag: request.tag,
+                    status,
+                });
+            }
+            core.fault
+        };
+        completions.into_iter().for_each(each);
+        fault.map_or(Ok(()), Err)
+    }
+
+    fn arm(&mut self, queue: usize) -> bool {
+        let core = &mut *self.0.borrow_mut();
+        let ready = !core.held || core.allowed > 0;
+        if ready && !core.queues[queue].committed.is_empty() {
+            return true;
+        }
+        core.queues[queue].armed = true;
+        false
+    }
+
+    fn acknowledge(&mut self) -> Interrupt {
+        let config = std::mem::take(&mut self.0.borrow_mut().config_changed);
+        Interrupt {
+            completions: true,
+            config,
+        }
+    }
+
+    fn quiesce(&mut self) {
+        let core = &mut *self.0.borrow_mut();
+        core.quiesced = true;
+        for queue in &mut core.queues {
+            queue.submitted.clear();
+            queue.committed.clear();
+        }
+    }
+}
