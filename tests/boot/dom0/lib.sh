@@ -1,6 +1,10 @@
 # What scenarios are written with. Lines that begin with @TOKEN are for the harness; nobody else knows the token.
 . /scenario/env
 
+# Memory of guests, in MiB: without fio in their ramdisk, and with it.
+SMALL=128
+LARGE=320
+
 # say WORD...: one line to the harness.
 say() {
     echo "@$TOKEN $*"
@@ -86,7 +90,7 @@ kernel = "/images/linux"
 ramdisk = "/images/guest.cpio"
 memory = $guest_mib
 vcpus = ${GUEST_VCPUS:-1}
-extra = "console=hvc0 loglevel=5 job=$guest_job token=$TOKEN"
+extra = "console=hvc0 cma=0 loglevel=5 job=$guest_job token=$TOKEN"
 disk = [ $guest_disks ]
 on_crash = "destroy"
 CFG

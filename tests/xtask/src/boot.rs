@@ -8,12 +8,15 @@ mod scenarios;
 mod tools;
 mod tree;
 
+use std::fs;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
-pub use disk::{Content, Disk, Slice};
+use disk::{Content, Disk, Slice};
 use run::Runner;
+
+use crate::image;
 
 /// One boot of the machine: its hardware, what Dom0 does, and what must come of it.
 #[derive(Debug)]
@@ -41,27 +44,80 @@ pub enum Backend {
     DriverDomain(&'static str),
 }
 
-/// Boots the scenarios whose names begin with one of `names` (all of them if there is none); says what came of each.
+/// Boots the scenarios called `names`, or all of them, and says what came of each.
 pub fn run_named(names: &[String]) -> Result<()> {
-    let chosen: Vec<_> = scenarios::ALL
-        .iter()
-        .filter(|scenario| {
-            names.is_empty() || names.iter().any(|name| scenario.name.starts_with(name.as_str()))
-        })
-        .collect();
+    let known = || {
+        scenarios::ALL
+            .iter()
+            .map(|scenario| scenario.name)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let mut chosen: Vec<&Scenario> = Vec::new();
+    for name in names {
+        let found = scenarios::ALL.iter().find(|scenario| scenario.name == name);
+        chosen.push(found.with_context(|| format!("no scenario {name}; there are: {}", known()))?);
+    }
     if chosen.is_empty() {
-        let known: Vec<_> = scenarios::ALL.iter().map(|scenario| scenario.name).collect();
-        bail!("no such scenario; there are: {}", known.join(", "));
+        chosen.extend(scenarios::ALL);
     }
-    let runner = Runner::prepare()?;
-    let mut failed = 0;
-    for scenario in chosen {
-        let outcome = runner.run(scenario)?;
-        outcome.print();
-        failed += outcome.failed();
+    if chosen.iter().any(|scenario| scenario.backend != Backend::Linux) {
+        image::build_named(&[])?;
     }
+    let (_, failed) = run_all(&chosen)?;
     if failed > 0 {
         bail!("{failed} checks failed");
     }
+    Ok(())
+}
+
+/// Boots the scenarios of `cargo xtask test`; returns how many checks passed and how many did not.
+pub fn test() -> Result<(usize, usize)> {
+    image::build_named(&[])?;
+    run_all(&scenarios::TESTED.iter().collect::<Vec<_>>())
+}
+
+fn run_all(scenarios: &[&Scenario]) -> Result<(usize, usize)> {
+    let runner = Runner::prepare()?;
+    let (mut passed, mut failed) = (0, 0);
+    for scenario in scenarios {
+        eprintln!("boot: {}", scenario.name);
+        let outcome = runner.run(scenario)?;
+        outcome.print();
+        passed += outcome.passed();
+        failed += outcome.failed();
+    }
+    Ok((passed, failed))
+}
+
+/// Boots a driver domain and a stock guest once, and shows what it took.
+pub fn demo() -> Result<()> {
+    image::build_named(&["block".to_owned()])?;
+    let runner = Runner::prepare()?;
+    eprintln!("demo: Xen, Dom0, the driver domain and a guest under QEMU; lines are shown as they come");
+    let outcome = runner.run_shown(&scenarios::DEMO)?;
+    outcome.print();
+    if outcome.failed() > 0 {
+        bail!("the demo is not as it must be");
+    }
+    let value = |name: &str| outcome.values.get(name).map_or("?", String::as_str);
+    let image = fs::metadata(runner.built(&scenarios::DEMO, "block.img"))?.len();
+    let rows = [
+        ("xl create to driver domain ready", value("ready").to_owned()),
+        (
+            "xl create to the guest's first read",
+            value("first-read").to_owned(),
+        ),
+        ("files with the right hash", value("files").to_owned()),
+        ("sequential read, 128 KiB", value("read").to_owned()),
+        ("sequential write, 128 KiB", value("write").to_owned()),
+        ("image", format!("{} KiB", image.div_ceil(1024))),
+        ("memory of the driver domain", value("memory").to_owned()),
+    ];
+    println!();
+    for (name, value) in rows {
+        println!("{name:38} {value:>14}");
+    }
+    println!("\nTimes and rates are those of an emulated machine.");
     Ok(())
 }

@@ -123,6 +123,16 @@ pub const LINUX: PackageSet = PackageSet {
     ],
 };
 
+/// What a measurement reads Xen's figures with: an interpreter for the toolstack's own `xc` binding.
+pub const PYTHON: PackageSet = PackageSet {
+    name: "python",
+    architecture: Architecture::Arm64,
+    release: Release::Trixie,
+    packages: &["python3.13-minimal"],
+    dependencies: Dependencies::Only(&["libpython3.13-minimal", "libexpat1", "zlib1g"]),
+    exclude: &[],
+};
+
 /// A Rust compiler for the guest, for hosts whose rustup has no bare-metal target.
 pub const RUST: PackageSet = PackageSet {
     name: "rust",
@@ -252,7 +262,7 @@ pub fn check_host() -> Result<()> {
 
 /// Brings everything into the cache.
 pub fn everything() -> Result<()> {
-    for set in [&QEMU, &XEN, &LINUX] {
+    for set in [&QEMU, &XEN, &LINUX, &PYTHON] {
         println!("{:8} {}", set.name, set.root()?.display());
     }
     println!(

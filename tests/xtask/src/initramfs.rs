@@ -6,7 +6,7 @@
 mod elf;
 mod modules;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -58,13 +58,16 @@ impl Archive {
 
     /// Adds the files of the folder `from` below `to`, as programs.
     pub fn programs_from(&mut self, from: &Path, to: &str) -> Result<()> {
-        let mut files: Vec<_> = fs::read_dir(from)
-            .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect())
-            .with_context(|| format!("cannot read {}", from.display()))?;
-        files.sort();
-        for file in files.iter().filter(|file| file.is_file()) {
-            let name = file.file_name().context("a file has a name")?.to_string_lossy();
-            self.program(&format!("{to}/{name}"), &fs::read(file)?)?;
+        for (name, contents) in read_files(from)? {
+            self.program(&format!("{to}/{name}"), &contents)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the files of the folder `from` below `to`.
+    pub fn files_from(&mut self, from: &Path, to: &str) -> Result<()> {
+        for (name, contents) in read_files(from)? {
+            self.file(&format!("{to}/{name}"), &contents)?;
         }
         Ok(())
     }
@@ -96,6 +99,18 @@ impl Archive {
         writer.finish()?;
         Ok(())
     }
+}
+
+/// The names and contents of the files of the folder `dir`, sorted.
+fn read_files(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
+        let path = entry?.path();
+        if let Some(name) = path.file_name().filter(|_| path.is_file()) {
+            files.insert(name.to_string_lossy().into_owned(), fs::read(&path)?);
+        }
+    }
+    Ok(files)
 }
 
 /// The unpacked packages that root file systems are made of.

@@ -14,6 +14,7 @@ mod fetch;
 mod image;
 mod initramfs;
 mod process;
+mod test;
 mod toolchain;
 
 use std::process::ExitCode;
@@ -30,6 +31,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Boot real Xen with a driver domain and a stock guest that uses its disk, and show the figures
+    Demo,
+    /// Run the host tests of every crate, then the boot tests on real Xen
+    Test,
     /// Download everything into the user's cache now, so that later commands need no network
     Fetch,
     /// Build driver-domain images for the guest target into `target/images`
@@ -48,6 +53,8 @@ enum Command {
 
 fn run(command: Command) -> Result<()> {
     match command {
+        Command::Demo => boot::demo(),
+        Command::Test => test::everything(),
         Command::Fetch => fetch::everything(),
         Command::Image { names } => image::build_named(&names).map(drop),
         Command::Boot { names } => boot::run_named(&names),

@@ -93,6 +93,9 @@ pub fn alarm(line: &Line) -> Option<&'static str> {
     if lower.contains("call trace") {
         return Some("a call trace");
     }
+    if lower.contains("out of memory") {
+        return Some("no memory left");
+    }
     None
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use outrigger::build::{DEFAULT_DEST, Request};
 
 use super::console::{self, Line, Report};
 use super::machine::{self, Board, Machine, Software};
@@ -17,7 +18,7 @@ use crate::initramfs::{Archive, Sources};
 
 const XEN_BOOTARGS: &str =
     "console=dtuart dtuart=/pl011@9000000 dom0_mem=512M xsm=dummy loglvl=info guest_loglvl=info";
-const DOM0_BOOTARGS: &str = "console=hvc0 loglevel=5 panic=-1";
+const DOM0_BOOTARGS: &str = "console=hvc0 cma=0 loglevel=5 panic=-1";
 /// How long a console may go on after an alarm, so that the whole trace is in the log.
 const AFTERMATH: Duration = Duration::from_millis(700);
 /// How many of the last lines a failure shows.
@@ -113,7 +114,21 @@ impl Runner {
 
     /// Boots `scenario`. What goes wrong inside the machine is in the outcome; an error is the harness's own.
     pub fn run(&self, scenario: &Scenario) -> Result<Outcome> {
-        let dir = image::target_dir().join("boot").join(scenario.name);
+        self.boot(scenario, false)
+    }
+
+    /// Boots `scenario` and shows what its consoles say, but for Xen's and Dom0's own start.
+    pub fn run_shown(&self, scenario: &Scenario) -> Result<Outcome> {
+        self.boot(scenario, true)
+    }
+
+    /// A file that the image builder made for `scenario` when it was last run.
+    pub fn built(&self, scenario: &Scenario, file: &str) -> PathBuf {
+        folder(scenario).join("built").join(file)
+    }
+
+    fn boot(&self, scenario: &Scenario, show: bool) -> Result<Outcome> {
+        let dir = folder(scenario);
         crate::cache::remove(&dir)?;
         fs::create_dir_all(&dir)?;
         let token = token()?;
@@ -121,7 +136,7 @@ impl Runner {
             .lay_out(scenario, &token, &dir)
             .with_context(|| scenario.name.to_owned())?;
         let machine = Machine::start(&board, &software, &self.tools, &dir)?;
-        watch(machine, scenario, &token, &dir.join("console.log"))
+        watch(machine, scenario, &token, &dir.join("console.log"), show)
     }
 
     fn lay_out(&self, scenario: &Scenario, token: &str, dir: &Path) -> Result<(Board, Software)> {
@@ -132,10 +147,10 @@ impl Runner {
             disks.push((*disk, image));
         }
         let board = Board {
-            cpus: 2,
+            cpus: 1,
             memory_mib: 2048,
             disks,
-            count_instructions: false,
+            count_instructions: true,
         };
         let base = dir.join("base.dtb");
         board.device_tree(&self.tools, &base)?;
@@ -157,7 +172,11 @@ impl Runner {
         )?;
         let (backend, host_tree) = match scenario.backend {
             Backend::Linux => ("linux", fs::read(&base)?),
-            Backend::DriverDomain(_) => anyhow::bail!("driver domains are not wired up"),
+            Backend::DriverDomain(machine) => {
+                let built = build_domains(machine, &base, dir)?;
+                archive.files_from(&built, DEFAULT_DEST)?;
+                ("block", fs::read(built.join("host.dtb"))?)
+            }
         };
         archive.file(
             "scenario/env",
@@ -188,6 +207,27 @@ impl Runner {
     }
 }
 
+/// Where a scenario's files and logs are.
+fn folder(scenario: &Scenario) -> PathBuf {
+    image::target_dir().join("boot").join(scenario.name)
+}
+
+/// Lets the image builder make everything that Dom0 needs for the machine file `text`; returns the folder.
+fn build_domains(text: &str, base_dtb: &Path, dir: &Path) -> Result<PathBuf> {
+    let machine = dir.join("machine.toml");
+    fs::write(&machine, text)?;
+    let out = dir.join("built");
+    let request = Request {
+        machine,
+        base_dtb: base_dtb.to_owned(),
+        images: image::target_dir().join("images"),
+        out: out.clone(),
+        dest: DEFAULT_DEST.to_owned(),
+    };
+    outrigger::build::build(&request)?;
+    Ok(out)
+}
+
 /// A word that nothing in the machine can know but by being told it in this run.
 fn token() -> Result<String> {
     let mut random = [0; 8];
@@ -195,7 +235,7 @@ fn token() -> Result<String> {
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn watch(mut machine: Machine, scenario: &Scenario, token: &str, log: &Path) -> Result<Outcome> {
+fn watch(mut machine: Machine, scenario: &Scenario, token: &str, log: &Path, show: bool) -> Result<Outcome> {
     let mut outcome = Outcome {
         scenario: scenario.name,
         checks: scenario
@@ -212,6 +252,7 @@ fn watch(mut machine: Machine, scenario: &Scenario, token: &str, log: &Path) -> 
     let mut lines = Log {
         file: File::create(log)?,
         last: Vec::new(),
+        show,
     };
     loop {
         let left = scenario.timeout.saturating_sub(machine.age());
@@ -264,6 +305,7 @@ fn watch(mut machine: Machine, scenario: &Scenario, token: &str, log: &Path) -> 
 struct Log {
     file: File,
     last: Vec<String>,
+    show: bool,
 }
 
 impl Log {
@@ -275,6 +317,9 @@ impl Log {
             line.text
         );
         writeln!(self.file, "{text}")?;
+        if self.show && !["xen", "monitor"].contains(&line.console.as_str()) {
+            println!("{text}");
+        }
         if self.last.len() == LAST_LINES {
             self.last.remove(0);
         }

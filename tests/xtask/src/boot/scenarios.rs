@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use super::{Backend, Content, Disk, Scenario, Slice};
 
-/// Every scenario, in the order in which `cargo xtask test` boots them.
-pub const ALL: &[Scenario] = &[STAND_IN];
+/// Every scenario that can be booted by name.
+pub const ALL: &[Scenario] = &[BLOCK, BLOCK_FIO, DEMO, STAND_IN, STAND_IN_FIO];
+
+/// Those that `cargo xtask test` boots, in this order.
+pub const TESTED: &[Scenario] = &[BLOCK, BLOCK_FIO];
 
 /// A partitioned disk: a file system to read and write, one for reading, and two blank slices.
 const SYSTEM_DISK: Disk = Disk {
@@ -44,12 +47,89 @@ const WHOLE_DISK: Disk = Disk {
     queues: 2,
 };
 
+/// Both disks belong to one driver domain.
+const BLOCK_MACHINE: &str = r#"
+board = "qemu-virt"
+
+[domain.block]
+class = "block"
+devices = ["/virtio_mmio@a003e00", "/virtio_mmio@a003c00"]
+log = "info"
+"#;
+
+/// Everything that comes and goes around a driver domain.
+const BLOCK: Scenario = Scenario {
+    name: "block",
+    backend: Backend::DriverDomain(BLOCK_MACHINE),
+    disks: &[SYSTEM_DISK, WHOLE_DISK],
+    fio: false,
+    checks: &[
+        "guest created before its driver domain is ready",
+        "ext4 with known hashes",
+        "read-only disk by PARTLABEL",
+        "two guests at once by number and PARTUUID",
+        "no such partition",
+        "no such label",
+        "attach and detach twenty times",
+        "destroyed under I/O",
+        "resize of a running guest's disk",
+        "xl shutdown of the driver domain",
+    ],
+    timeout: Duration::from_secs(600),
+};
+
+/// Every block of a whole disk, checked by fio.
+const BLOCK_FIO: Scenario = Scenario {
+    name: "block-fio",
+    backend: Backend::DriverDomain(BLOCK_MACHINE),
+    disks: &[SYSTEM_DISK, WHOLE_DISK],
+    fio: true,
+    checks: &[
+        "driver domain ready",
+        "fio verify=crc32c over the whole disk",
+        "xl shutdown of the driver domain",
+    ],
+    timeout: Duration::from_secs(400),
+};
+
+/// What a user sees first.
+pub const DEMO: Scenario = Scenario {
+    name: "demo",
+    backend: Backend::DriverDomain(BLOCK_MACHINE),
+    disks: &[SYSTEM_DISK, WHOLE_DISK],
+    fio: false,
+    checks: &[
+        "driver domain ready",
+        "ext4 with known hashes, written, synced and read back",
+        "throughput",
+        "memory",
+        "xl shutdown of the driver domain",
+    ],
+    timeout: Duration::from_secs(180),
+};
+
 /// Linux blkback in Dom0 instead of a driver domain: if this fails, the harness or the host is at fault.
 const STAND_IN: Scenario = Scenario {
     name: "stand-in",
     backend: Backend::Linux,
     disks: &[SYSTEM_DISK, WHOLE_DISK],
     fio: false,
-    checks: &["ext4 with known hashes", "read-only disk"],
-    timeout: Duration::from_secs(120),
+    checks: &[
+        "ext4 with known hashes",
+        "read-only disk",
+        "two guests at once",
+        "attach and detach twenty times",
+        "destroyed under I/O",
+    ],
+    timeout: Duration::from_secs(600),
+};
+
+/// The same, with fio.
+const STAND_IN_FIO: Scenario = Scenario {
+    name: "stand-in-fio",
+    backend: Backend::Linux,
+    disks: &[SYSTEM_DISK, WHOLE_DISK],
+    fio: true,
+    checks: &["fio verify=crc32c over the whole disk"],
+    timeout: Duration::from_secs(400),
 };

@@ -9,7 +9,12 @@ use object::LittleEndian;
 use object::elf::{DT_NEEDED, FileHeader64, PT_INTERP};
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 
-const LIBRARY_FOLDERS: [&str; 3] = ["usr/lib/aarch64-linux-gnu", "usr/lib", "usr/lib/xen-4.20/lib"];
+const LIBRARY_FOLDERS: [&str; 4] = [
+    "usr/lib/aarch64-linux-gnu",
+    "usr/lib",
+    "usr/lib/xen-4.20/lib",
+    "usr/lib/aarch64-linux-gnu/ceph",
+];
 
 /// `programs` (paths below `root`) and every library they load, their own and each other's.
 pub fn with_libraries(root: &Path, programs: &[&str]) -> Result<BTreeSet<PathBuf>> {

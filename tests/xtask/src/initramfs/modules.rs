@@ -55,11 +55,27 @@ fn visit(name: &str, files: &HashMap<String, PathBuf>, order: &mut Vec<(String, 
     let mut contents = Vec::new();
     lzma_rs::xz_decompress(&mut fs::read(path)?.as_slice(), &mut contents)
         .map_err(|error| anyhow::anyhow!("{}: {error:?}", path.display()))?;
+    contents.truncate(unsigned_length(&contents));
     for dependency in dependencies(&contents).with_context(|| path.display().to_string())? {
         visit(&key(&dependency), files, order)?;
     }
     order.push((name.to_owned(), contents));
     Ok(())
+}
+
+/// The length of a module without the signature at its end (include/linux/module_signature.h): checking it again costs
+/// an emulated processor most of a second a module, and apt has checked the package.
+fn unsigned_length(module: &[u8]) -> usize {
+    const MAGIC: &[u8] = b"~Module signature appended~\n";
+    const HEADER: usize = 12;
+    let unsigned = || {
+        let header = module.strip_suffix(MAGIC)?.last_chunk::<HEADER>()?;
+        let signature = u32::from_be_bytes(*header.last_chunk::<4>()?);
+        module
+            .len()
+            .checked_sub(MAGIC.len() + HEADER + usize::try_from(signature).ok()?)
+    };
+    unsigned().unwrap_or(module.len())
 }
 
 /// The `depends=` of a module's `.modinfo`: names with commas between them. Soft dependencies are not followed.
@@ -78,4 +94,31 @@ fn dependencies(module: &[u8]) -> Result<Vec<String>> {
         .filter(|name| !name.is_empty())
         .map(str::to_owned)
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_found_by_its_own_length() {
+        let signed = [
+            b"module".as_slice(),
+            &[7; 5],
+            &[0; 8],
+            &[0, 0, 0, 5],
+            b"~Module signature appended~\n",
+        ]
+        .concat();
+        assert_eq!(unsigned_length(&signed), 6);
+        assert_eq!(unsigned_length(b"module"), 6);
+        let lying = [
+            b"m".as_slice(),
+            &[0; 8],
+            &[255; 4],
+            b"~Module signature appended~\n",
+        ]
+        .concat();
+        assert_eq!(unsigned_length(&lying), lying.len());
+    }
 }

@@ -1,0 +1,48 @@
+# The driver domain `block`, as the image builder has put it into /etc/xen/outrigger.
+
+# Created, and ready to serve: it says so on its console.
+start_block() {
+    xl create /etc/xen/outrigger/block.cfg
+    wait_for 20 said block ready
+}
+
+# A guest is created while its driver domain has not begun to run: xl waits for the backend, and gets it.
+before_ready() {
+    xl create -p /etc/xen/outrigger/block.cfg
+    guest early ext4 "$SMALL" "$(disk virtio0:1 xvda w)" &
+    wait_for 60 backend_waits
+    xl unpause block
+    wait $!
+    finish early 90
+}
+
+backend_waits() {
+    xenstore-ls "/local/domain/$(xl domid block)/backend/vbd" | grep -q online
+}
+
+# refused TARGET TEXT: the driver domain refuses the target and says why, xl passes the refusal on, and all else goes on.
+refused() {
+    if guest stranger hello "$SMALL" "$(disk "$1" xvda w)"; then
+        echo "created with a disk that does not exist: $1"
+        return 1
+    fi
+    wait_for 5 said block "$2"
+    # What is left of a guest whose creation failed is xl's to remove.
+    wait_for 15 gone stranger
+    [ -n "$(xl domid block)" ]
+}
+
+# The disk grows under a running guest, which sees it at once.
+resize() {
+    guest grower resize "$SMALL" "$(disk virtio1 xvda w)"
+    wait_for 60 told grower "size 131072"
+    say monitor block_resize disk1 96M
+    finish grower 30
+    told grower "size 196608"
+}
+
+# `xl shutdown` ends the driver domain in good order.
+shut_down() {
+    xl shutdown block
+    wait_for 20 gone block
+}

@@ -1,0 +1,50 @@
+# Checks of disks, whoever serves them. Disks are named as the driver domain names them (see `disk` in lib.sh).
+
+ext4() {
+    guest system ext4 "$SMALL" "$(disk virtio0:1 xvda w)"
+    finish system 90
+}
+
+read_only() {
+    guest reader readonly "$SMALL" "$(disk "$1" xvda r)"
+    finish reader 90
+}
+
+two_guests() {
+    guest left ext4 "$SMALL" "$(disk "$1" xvda w)"
+    guest right ext4 "$SMALL" "$(disk "$2" xvda w)"
+    finish left 120
+    finish right 120
+}
+
+# The disk comes and goes under a running guest, twenty times, and reads the same each time.
+attach_detach() {
+    guest holder hold "$SMALL" "$(disk virtio0:3 xvda r)"
+    for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        xl block-attach holder "$(disk virtio0:1 xvdb r)"
+        wait_for 30 told holder "seen $round "
+        xl block-detach holder xvdb
+        wait_for 30 told holder "lost $round"
+    done
+    hashes=$(grep -F "@$TOKEN seen" "$(log_of holder)" | sed 's/.*seen [0-9]* //' | sort -u | wc -l)
+    xl destroy holder
+    [ "$hashes" = 1 ]
+}
+
+# A guest is destroyed in the midst of writing; another one, in the midst of its work, notices nothing.
+destroy_under_io() {
+    guest victim load "$SMALL" "$(disk virtio0:3 xvda w)"
+    guest witness ext4 "$SMALL" "$(disk virtio0:1 xvda w)"
+    wait_for 60 told victim loading
+    wait_for 60 told witness "first read"
+    xl destroy victim
+    finish witness 90
+    guest heir ext4 "$SMALL" "$(disk virtio0:2 xvda w)"
+    finish heir 90
+}
+
+# Every block of a whole disk is written with a checksum, and read back.
+verify() {
+    guest verifier verify "$LARGE" "$(disk virtio1 xvda w)"
+    finish verifier 300
+}

@@ -1,0 +1,87 @@
+//! `cargo xtask test`: the host tests of every crate, then the boot tests; the last line counts both.
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{boot, fetch, image};
+
+/// Runs everything. One part's failure does not keep the next from running.
+pub fn everything() -> Result<()> {
+    fetch::check_host()?;
+    let (mut passed, mut failed) = (0, 0);
+    for part in [host, boot::test] {
+        match part() {
+            Ok((p, f)) => {
+                passed += p;
+                failed += f;
+            }
+            Err(error) => {
+                eprintln!("xtask: {error:#}");
+                failed += 1;
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    if failed > 0 {
+        bail!("not everything is as it must be");
+    }
+    Ok(())
+}
+
+/// Runs `cargo test` for the workspace; returns how many tests passed and how many did not.
+fn host() -> Result<(usize, usize)> {
+    eprintln!("test: host tests of every crate");
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .current_dir(image::workspace())
+        .args(["test", "--quiet", "--workspace", "--no-fail-fast"]);
+    let mut tests = cargo
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run cargo")?;
+    let output = tests.stdout.take().context("cargo has a standard output")?;
+    let (mut passed, mut failed) = (0, 0);
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        if let Some((p, f)) = counts(&line) {
+            passed += p;
+            failed += f;
+        } else if !line.is_empty() {
+            println!("{line}");
+        }
+    }
+    // A crate that does not compile has no result line.
+    if !tests.wait()?.success() && failed == 0 {
+        failed = 1;
+    }
+    println!("host: {passed} passed, {failed} failed");
+    Ok((passed, failed))
+}
+
+/// The figures of a line like `test result: ok. 3 passed; 0 failed; …`.
+fn counts(line: &str) -> Option<(usize, usize)> {
+    let mut figures = line
+        .strip_prefix("test result: ")?
+        .split_once(". ")?
+        .1
+        .split("; ");
+    let passed = figures.next()?.strip_suffix(" passed")?.parse().ok()?;
+    let failed = figures.next()?.strip_suffix(" failed")?.parse().ok()?;
+    Some((passed, failed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn result_lines_are_counted() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
+        assert_eq!(counts(line), Some((12, 3)));
+        assert_eq!(counts("running 3 tests"), None);
+    }
+}
