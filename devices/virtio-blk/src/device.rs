@@ -230,7 +230,8 @@ impl<R: RegisterIo, M: SharedPages + Clone> BlockDevice for VirtioBlk<R, M> {
             completions: cause.used(),
             config: false,
         };
-        if cause.config() {
+        // A device that is off, or beyond belief, has no configuration.
+        if cause.config() && matches!(self.health, Health::Serving) {
             match self.configuration_changed() {
                 Ok(changed) => interrupt.config = changed,
                 Err(fault) => {
