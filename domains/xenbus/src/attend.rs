@@ -12,12 +12,17 @@ use crate::device::Device;
 use crate::publish::{Unpublished, publish};
 use crate::{DeviceClass, Phase, State, Step, decide};
 
+/// Steps that a device takes before the next device has its turn.
+const STEPS: usize = 4;
+/// Most characters of a refusal that go to XenStore, which takes no value above 2 KiB.
+const ERROR_MAX: usize = 500;
+
 impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
-    /// Takes a device as far as it goes without waiting, or as far as its pace allows.
+    /// Takes a device as far as it goes without waiting, as its pace allows and as its turn lasts.
     pub(crate) async fn attend(&self, device: &mut Device) {
         device.dirty = false;
         device.wake = None;
-        loop {
+        for _ in 0..STEPS {
             let now = self.clock.now();
             if let Err(later) = device.steps.take(now) {
                 device.wake = Some(later);
@@ -37,6 +42,7 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
                 }
             }
         }
+        device.dirty = true;
     }
 
     /// Takes one step. True if there may be another.
@@ -147,12 +153,14 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
 
     /// Publishes state 6. `armed`: the frontend may begin again at once.
     async fn closed(&self, device: &mut Device, armed: bool) -> Result<bool, XsError> {
-        let error: Vec<(String, String)> = device
-            .error
-            .iter()
-            .map(|error| ("error".into(), error.clone()))
-            .collect();
-        if self.publish(device, State::Closed, &error).await? {
+        let shortened = |error: &String| ("error".to_string(), error.chars().take(ERROR_MAX).collect());
+        let error: Vec<(String, String)> = device.error.iter().map(shortened).collect();
+        let mut published = self.publish(device, State::Closed, &error).await;
+        if published.is_err() && !error.is_empty() {
+            // There may be no room for the reason; the state must not wait for it.
+            published = self.publish(device, State::Closed, &[]).await;
+        }
+        if published? {
             match device.error.take() {
                 Some(error) => {
                     device.told_error = true;

@@ -161,3 +161,6 @@ fn gone(phase: Phase, seen: Seen) -> Step {
         Phase::Draining => Step::Wait,
     }
 }
+
+#[cfg(test)]
+mod tests;

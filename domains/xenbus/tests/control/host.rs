@@ -327,6 +327,10 @@ impl Host {
             ledger.states.insert(key, now);
             ledger.history.push((device.devid, now));
             let frontend = read(format!("{}/state", device.frontend_path()));
+            if before == Some(State::Closing) {
+                let forward = matches!(now, State::InitWait | State::Connected);
+                assert!(!forward, "the wish to close is not written over");
+            }
             if now == State::Connected {
                 assert_ne!(frontend.as_deref(), Some("6"), "never 4 while the frontend is 6");
                 assert!(

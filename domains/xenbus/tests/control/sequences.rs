@@ -419,6 +419,34 @@ fn a_quota_that_is_used_up_delays_only() {
 }
 
 #[test]
+fn state_6_does_not_wait_for_room_for_the_reason() {
+    let host = Host::new();
+    host.xs.intercept(|request| {
+        let ours = request.domain == DD && request.path.ends_with("/error");
+        if ours {
+            Verdict::Fail("ENOSPC")
+        } else {
+            Verdict::Serve
+        }
+    });
+    let guest = host.attach_with(vbd(FE, 51712), &[("params", "nonsense"), ("mode", "w")]);
+    host.millis(1100);
+    assert_eq!(host.state(guest.device), Some(State::Closed));
+}
+
+#[test]
+fn a_long_reason_is_cut() {
+    let (host, guest) = connected();
+    host.class
+        .faults
+        .borrow_mut()
+        .push((id(guest.device), "é".repeat(5000)));
+    host.backend.poke();
+    host.settle();
+    assert_eq!(host.key(guest.device, "error"), Some("é".repeat(500)));
+}
+
+#[test]
 fn few_round_trips_until_the_backend_is_ready() {
     let host = Host::new();
     host.attach(vbd(FE, 51712));

@@ -1,0 +1,168 @@
+//! Every combination of what can be seen, in every phase.
+
+use alloc::vec::Vec;
+
+use super::*;
+
+const NOW: Instant = Instant(10_000_000_000);
+const STATES: [State; 9] = [
+    State::Unknown,
+    State::Initialising,
+    State::InitWait,
+    State::Initialised,
+    State::Connected,
+    State::Closing,
+    State::Closed,
+    State::Reconfiguring,
+    State::Reconfigured,
+];
+
+fn phases() -> Vec<Phase> {
+    let mut phases = Vec::from([Phase::New, Phase::Connected, Phase::Closing, Phase::Draining]);
+    for since in [
+        NOW,
+        Instant(NOW.0 - 99_999_999),
+        Instant(NOW.0 - 100_000_000),
+        Instant(0),
+    ] {
+        phases.push(Phase::InitWait(since));
+        for (offline, armed) in [(false, false), (false, true), (true, false), (true, true)] {
+            phases.push(Phase::Closed {
+                since,
+                offline,
+                armed,
+            });
+        }
+    }
+    phases
+}
+
+fn each(mut check: impl FnMut(Phase, Seen, Step)) {
+    let all = || STATES.into_iter().map(Some).chain([None]);
+    for phase in phases() {
+        for own in all() {
+            for frontend in all().filter(|state| *state != Some(State::Unknown)) {
+                for (online, released) in [(false, false), (false, true), (true, false), (true, true)] {
+                    let seen = Seen {
+                        own,
+                        online,
+                        frontend,
+                        released,
+                    };
+                    check(phase, seen, decide(phase, seen, NOW));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_step_is_taken_only_where_it_may_be() {
+    each(|phase, seen, step| {
+        let there = seen.own.is_some();
+        let anew = seen.own == Some(State::Initialising) && phase != Phase::New;
+        let wanted = seen.online && seen.own != Some(State::Closing);
+        let context = (phase, seen);
+        match step {
+            Step::Connect => {
+                let Phase::InitWait(since) = phase else {
+                    panic!("{context:?}")
+                };
+                assert!(
+                    NOW.since(since) >= HOLD && wanted && there && !anew,
+                    "{context:?}"
+                );
+                assert!(
+                    matches!(seen.frontend, Some(State::Initialised | State::Connected)),
+                    "{context:?}"
+                );
+            }
+            Step::Probe => {
+                assert!(
+                    matches!(phase, Phase::New | Phase::Closed { armed: true, .. }),
+                    "{context:?}"
+                );
+                assert!(seen.online && there && !anew, "{context:?}");
+                assert!(
+                    !matches!(seen.frontend, None | Some(State::Closing | State::Closed)),
+                    "{context:?}"
+                );
+            }
+            Step::Delete => {
+                let Phase::Closed {
+                    since, offline: true, ..
+                } = phase
+                else {
+                    panic!("{context:?}")
+                };
+                assert!(NOW.since(since) >= LINGER && !seen.online, "{context:?}");
+                assert_eq!(seen.own, Some(State::Closed), "libxl has seen 6: {context:?}");
+            }
+            Step::Closed => {
+                assert!(there && !anew, "{context:?}");
+                let held = matches!(phase, Phase::InitWait(_) | Phase::Connected | Phase::Closing);
+                assert!(!held, "let go first: {context:?}");
+                assert!(phase != Phase::Draining || seen.released, "{context:?}");
+            }
+            Step::Forget => {
+                assert!(!there || anew, "{context:?}");
+                assert!(phase != Phase::Draining || seen.released, "{context:?}");
+            }
+            Step::Close | Step::NoteClosing => assert!(there && !anew, "{context:?}"),
+            Step::Disconnect => assert_ne!(phase, Phase::Draining, "once: {context:?}"),
+            Step::Wait | Step::WaitUntil(_) | Step::NoteOffline | Step::Arm => {}
+        }
+    });
+}
+
+#[test]
+fn a_gone_guest_or_a_wish_to_close_ends_in_letting_go() {
+    each(|phase, seen, _| {
+        let serving = matches!(phase, Phase::Connected | Phase::Closing | Phase::InitWait(_));
+        if serving && seen.own.is_none_or(|own| own != State::Initialising) && seen.frontend.is_none() {
+            assert_eq!(decide(phase, seen, NOW), Step::Disconnect, "{phase:?} {seen:?}");
+        }
+    });
+}
+
+/// With a world that stands still but for our own steps, every device comes to rest.
+#[test]
+fn nothing_goes_round_in_circles() {
+    each(|phase, seen, _| {
+        let (mut phase, mut seen) = (phase, seen);
+        for _ in 0..12 {
+            match decide(phase, seen, NOW) {
+                Step::Wait | Step::WaitUntil(_) | Step::Forget => return,
+                Step::Probe => (phase, seen.own) = (Phase::InitWait(NOW), Some(State::InitWait)),
+                Step::Connect => {
+                    (phase, seen.own, seen.released) = (Phase::Connected, Some(State::Connected), false)
+                }
+                Step::Close => (phase, seen.own) = (Phase::Closing, Some(State::Closing)),
+                Step::NoteClosing => phase = Phase::Closing,
+                Step::Disconnect => (phase, seen.released) = (Phase::Draining, true),
+                Step::Closed => {
+                    seen.own = Some(State::Closed);
+                    phase = Phase::Closed {
+                        since: NOW,
+                        offline: false,
+                        armed: true,
+                    };
+                }
+                Step::NoteOffline => {
+                    phase = Phase::Closed {
+                        since: NOW,
+                        offline: true,
+                        armed: true,
+                    };
+                }
+                Step::Arm => {
+                    if let Phase::Closed { armed, .. } = &mut phase {
+                        *armed = true;
+                    }
+                }
+                Step::Delete => seen.own = None,
+            }
+        }
+        panic!("{phase:?} {seen:?} never rests");
+    });
+}
