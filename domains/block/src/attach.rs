@@ -111,7 +111,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         let (disk, number) = (self.vbds[vbd].disk, self.vbds[vbd].number);
         let mut attached = Vec::with_capacity(nodes.rings.len());
         for ring in &nodes.rings {
-            match self.attach_ring(hv, id, (disk, number), view, nodes, ring) {
+            match self.attach_ring(hv, id, (disk, number), view, nodes, (attached.len(), ring)) {
                 Ok(index) => attached.push(index),
                 Err(why) => {
                     // They have had no turn yet, so they owe nothing.
@@ -135,7 +135,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         (disk, number): (usize, usize),
         view: DiskView,
         nodes: &FrontendNodes,
-        ring: &RingNodes,
+        (done, ring): (usize, &RingNodes),
     ) -> Result<usize, String> {
         let at = &ring.prefix;
         let Some(index) = self.rings.iter().position(Option::is_none) else {
@@ -158,7 +158,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
                 let slots = ring_of.shape().slots() as usize;
                 let allowance = self
                     .budget
-                    .allow(nodes.rings.len(), ring.refs.len(), slots, nodes.persistent)
+                    .allow(nodes.rings.len() - done, ring.refs.len(), slots, nodes.persistent)
                     .ok_or_else(|| format!("{at}ring-ref: no room to map another ring's pages"))?;
                 let port = self.bind(hv, dom, ring)?;
                 Ok((ring_of, allowance, port))

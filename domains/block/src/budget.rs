@@ -40,10 +40,27 @@ const LEAST: usize = MAX_INDIRECT_SEGMENTS;
 /// CPU pages that are never promised: those that a ring without persistent grants maps for a moment.
 const SPARE: usize = 64;
 
-impl Budget {
-    /// What each of `rings` rings of `ring_pages` pages and `slots` slots may have: what it can make use of, but never more
-    /// than the least and its part of a quarter of what is left. `None` if even the least is not there.
-    pub(crate) fn allow(
+/// So many rings find room for the least, whoever came first.
+const RINGS_KEPT: usize = 32;
+
+/// What is left of the budget.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ledger {
+    left: Budget,
+    rings: usize,
+}
+
+impl Ledger {
+    pub fn new(budget: Budget) -> Self {
+        Self {
+            left: budget,
+            rings: 0,
+        }
+    }
+
+    /// What each of `rings` further rings of `ring_pages` pages and `slots` slots may have: the least, and besides what it
+    /// can make use of, but not more than its part of half of what nobody needs. `None` if even the least is not there.
+    pub fn allow(
         &self,
         rings: usize,
         ring_pages: usize,
@@ -51,30 +68,26 @@ impl Budget {
         persistent: bool,
     ) -> Option<Allowance> {
         let rings = rings.max(1);
-        let dma_left = self.dma_pages / rings;
-        let cpu_left = self.cpu_pages.saturating_sub(SPARE) / rings;
-        if dma_left < LEAST || cpu_left < ring_pages {
-            return None;
+        let unclaimed = self.left.dma_pages.checked_sub(rings * LEAST)?;
+        let cpu_left = self.left.cpu_pages.saturating_sub(SPARE) / rings;
+        let indirect_most = cpu_left.checked_sub(ring_pages)? / 4;
+        let others = RINGS_KEPT.saturating_sub(self.rings + rings);
+        let share = LEAST + unclaimed.saturating_sub(others * LEAST) / 2 / rings;
+        if !persistent {
+            return Some(Allowance {
+                persistent: 0,
+                transients: (32 * slots).clamp(LEAST, 2048).min(share),
+                indirect: 0,
+                ring: ring_pages,
+            });
         }
-        let share = LEAST + (dma_left - LEAST) / 4;
         // A frontend that keeps its grants has 32 segments and an indirect page a slot of them, as Linux does.
-        let wanted = if persistent {
-            LEAST
-        } else {
-            (32 * slots).clamp(LEAST, 2048)
-        };
-        let transients = wanted.min(share);
-        let persistent_pages = if persistent {
-            (33 * slots).min(4096).min(share - transients)
-        } else {
-            0
-        };
-        let indirect = (4 * slots).clamp(4, 128).min((cpu_left - ring_pages) / 4);
+        let indirect = (4 * slots).clamp(4, 128).min(indirect_most);
         Some(Allowance {
-            persistent: persistent_pages,
-            transients,
+            persistent: (33 * slots).min(4096).min(share - LEAST),
+            transients: LEAST,
             // A power of two of sets of four, or none.
-            indirect: if persistent && indirect >= 4 {
+            indirect: if indirect >= 4 {
                 4 << (indirect / 4).ilog2()
             } else {
                 0
@@ -83,14 +96,16 @@ impl Budget {
         })
     }
 
-    pub(crate) fn take(&mut self, allowance: &Allowance) {
-        self.dma_pages -= allowance.persistent + allowance.transients;
-        self.cpu_pages -= allowance.indirect + allowance.ring;
+    pub fn take(&mut self, allowance: &Allowance) {
+        self.left.dma_pages -= allowance.persistent + allowance.transients;
+        self.left.cpu_pages -= allowance.indirect + allowance.ring;
+        self.rings += 1;
     }
 
-    pub(crate) fn give_back(&mut self, allowance: &Allowance) {
-        self.dma_pages += allowance.persistent + allowance.transients;
-        self.cpu_pages += allowance.indirect + allowance.ring;
+    pub fn give_back(&mut self, allowance: &Allowance) {
+        self.left.dma_pages += allowance.persistent + allowance.transients;
+        self.left.cpu_pages += allowance.indirect + allowance.ring;
+        self.rings -= 1;
     }
 }
 
@@ -100,7 +115,8 @@ mod tests {
 
     #[test]
     fn a_stock_guest_gets_all_it_can_use() {
-        let allowance = Budget::default().allow(1, 1, 32, true).unwrap();
+        let ledger = Ledger::new(Budget::default());
+        let allowance = ledger.allow(1, 1, 32, true).unwrap();
         assert_eq!(
             allowance,
             Allowance {
@@ -110,7 +126,8 @@ mod tests {
                 ring: 1
             }
         );
-        let allowance = Budget::default().allow(1, 1, 32, false).unwrap();
+        assert!(ledger.allow(4, 1, 32, true).unwrap().persistent >= 1000);
+        let allowance = ledger.allow(1, 1, 32, false).unwrap();
         assert_eq!(
             (allowance.persistent, allowance.transients, allowance.indirect),
             (0, 1024, 0)
@@ -118,17 +135,32 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_there_is_the_least_or_a_refusal() {
+    fn the_greedy_leave_room_for_others() {
         for persistent in [false, true] {
-            let mut budget = Budget::default();
-            let mut rings = 0;
-            while let Some(allowance) = budget.allow(1, 16, 512, persistent) {
-                assert!(allowance.transients >= LEAST);
-                assert!(allowance.indirect.is_multiple_of(4));
-                budget.take(&allowance);
-                rings += 1;
+            for (pages, slots) in [(1, 32), (16, 512)] {
+                let mut ledger = Ledger::new(Budget::default());
+                let mut allowances = Vec::new();
+                while let Some(allowance) = ledger.allow(1, pages, slots, persistent) {
+                    assert!(allowance.transients >= LEAST);
+                    assert!(allowance.indirect == 0 || (allowance.indirect / 4).is_power_of_two());
+                    ledger.take(&allowance);
+                    allowances.push(allowance);
+                }
+                assert!(allowances.len() >= RINGS_KEPT, "only {} rings", allowances.len());
+                for allowance in &allowances {
+                    ledger.give_back(allowance);
+                }
+                assert_eq!((ledger.left, ledger.rings), (Budget::default(), 0));
             }
-            assert!(rings >= 8, "only {rings} rings of the largest kind");
         }
+    }
+
+    #[test]
+    fn a_small_machine_refuses_in_time() {
+        let small = |dma_pages, cpu_pages| Ledger::new(Budget { dma_pages, cpu_pages });
+        assert_eq!(small(LEAST - 1, 4000).allow(1, 1, 32, true), None);
+        assert_eq!(small(16_384, 16).allow(1, 1, 32, true), None);
+        let allowance = small(LEAST, SPARE + 1).allow(1, 1, 32, true).unwrap();
+        assert_eq!((allowance.persistent, allowance.indirect), (0, 0));
     }
 }

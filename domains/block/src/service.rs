@@ -12,7 +12,7 @@ use outrigger_ring::SharedPages;
 use outrigger_xen::{GrantTable, Hypervisor, Instant, Wake};
 use outrigger_xenbus::DeviceId;
 
-use crate::budget::{Allowance, Budget};
+use crate::budget::{Allowance, Budget, Ledger};
 use crate::disk::{Disk, OWN_TAG, Reading};
 use crate::gather::Batch;
 use crate::ring::{Io, Ring, Turn};
@@ -57,7 +57,7 @@ pub(crate) struct State<P, D, M> {
     pub disks: Vec<Disk<D, M>>,
     pub rings: Vec<Option<Box<Served<P>>>>,
     pub vbds: Vec<Vbd>,
-    pub budget: Budget,
+    pub budget: Ledger,
     /// Which ring has a port.
     pub ports: Box<[u8]>,
     batch: Batch,
@@ -98,7 +98,7 @@ impl<'h, H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'h, H, D, M> {
                 disks: Vec::new(),
                 rings: (0..MAX_RINGS).map(|_| None).collect(),
                 vbds: Vec::new(),
-                budget,
+                budget: Ledger::new(budget),
                 ports: alloc::vec![NO_RING; PORTS].into_boxed_slice(),
                 batch: Batch::new(),
                 active: RingSet::default(),

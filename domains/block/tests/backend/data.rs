@@ -3,9 +3,7 @@
 use outrigger_devices::BlockOp;
 
 use crate::disk::{Order, SECTOR};
-use crate::guest::{
-    BARRIER, DISCARD, ERROR, FLUSH, Guest, OKAY, Options, READ, UNSUPPORTED, WRITE, pattern,
-};
+use crate::guest::{BARRIER, DISCARD, ERROR, FLUSH, Guest, OKAY, Options, READ, UNSUPPORTED, WRITE, pattern};
 use crate::world::{FE, World, vbd};
 
 /// The shapes in which a frontend may connect.
@@ -50,7 +48,11 @@ fn every_shape_of_frontend_reads_what_it_wrote() {
             let id = guest.data(ring, READ, sector, &segs);
             assert_eq!(guest.one(&world, id), OKAY);
             for (i, buffer) in buffers.iter().enumerate() {
-                assert_eq!(buffer.bytes(), pattern(round * 100 + i as u64, 4096), "{options:?}");
+                assert_eq!(
+                    buffer.bytes(),
+                    pattern(round * 100 + i as u64, 4096),
+                    "{options:?}"
+                );
             }
         }
         assert_eq!(guest.unanswered(), 0);
@@ -77,7 +79,13 @@ fn partial_segments_leave_the_rest_of_the_page_alone() {
         for first in 0..8_u8 {
             for last in first..8 {
                 buffers[n].fill(1000 + n as u64);
-                ids.push((guest.data(0, READ, at, &[(buffers[n].gref, first, last)]), n, first, last, at));
+                ids.push((
+                    guest.data(0, READ, at, &[(buffers[n].gref, first, last)]),
+                    n,
+                    first,
+                    last,
+                    at,
+                ));
                 at += u64::from(last - first + 1);
                 n += 1;
                 if n.is_multiple_of(30) {
@@ -92,7 +100,11 @@ fn partial_segments_leave_the_rest_of_the_page_alone() {
             let (from, to) = (usize::from(first) * SECTOR, (usize::from(last) + 1) * SECTOR);
             let disk = at as usize * SECTOR;
             expected[from..to].copy_from_slice(&image[disk..disk + to - from]);
-            assert_eq!(buffers[n].bytes(), expected, "nothing outside {first}..={last} is touched");
+            assert_eq!(
+                buffers[n].bytes(),
+                expected,
+                "nothing outside {first}..={last} is touched"
+            );
         }
     }
 }
@@ -128,7 +140,11 @@ fn indirect_requests_of_every_length() {
             segs[count / 2].1 = 3;
             let before = world.disk().seen.len();
             let id = guest.indirect(0, WRITE, 77, &segs, &page);
-            assert_eq!(guest.one(&world, id), OKAY, "{count} segments, {max_segments} at once");
+            assert_eq!(
+                guest.one(&world, id),
+                OKAY,
+                "{count} segments, {max_segments} at once"
+            );
             assert_eq!(
                 world.disk().seen.len() - before,
                 count.div_ceil(max_segments),
@@ -208,7 +224,11 @@ fn a_barrier_waits_for_what_came_before_and_holds_what_comes_after() {
         guest.run(&world);
         let ops = |world: &World| -> Vec<BlockOp> { world.disk().seen.iter().map(|seen| seen.op).collect() };
         let skip = ops(&world).len() - 1;
-        assert_eq!(ops(&world)[skip..], [BlockOp::Write], "only what came before is with the device");
+        assert_eq!(
+            ops(&world)[skip..],
+            [BlockOp::Write],
+            "only what came before is with the device"
+        );
         for expected in [
             &[BlockOp::Write, BlockOp::Flush][..],
             &[BlockOp::Write, BlockOp::Flush, BlockOp::Write],
@@ -247,7 +267,10 @@ fn a_barrier_that_cannot_be_done_does_not_stop_the_ring() {
     assert_eq!(guest.answer(unmappable), Some(ERROR));
     assert_eq!(guest.answer(good), Some(OKAY));
     // A flush that the device fails ends it.
-    world.disk().failures.push_back(outrigger_devices::Status::IoError);
+    world
+        .disk()
+        .failures
+        .push_back(outrigger_devices::Status::IoError);
     let failed = guest.data(0, BARRIER, 0, &[buffer.whole()]);
     let next = guest.data(0, READ, 0, &[buffer.whole()]);
     guest.run(&world);
@@ -274,9 +297,17 @@ fn discards_are_split_and_counted() {
     assert_eq!(guest.answer(id), Some(OKAY));
     {
         let disk = world.disk();
-        let discards: Vec<_> = disk.seen.iter().filter(|seen| seen.op == BlockOp::Discard).collect();
+        let discards: Vec<_> = disk
+            .seen
+            .iter()
+            .filter(|seen| seen.op == BlockOp::Discard)
+            .collect();
         assert_eq!(discards.len(), 10_001_usize.div_ceil(64));
-        assert!(disk.data[100 * SECTOR..10_101 * SECTOR].iter().all(|byte| *byte == 0));
+        assert!(
+            disk.data[100 * SECTOR..10_101 * SECTOR]
+                .iter()
+                .all(|byte| *byte == 0)
+        );
         assert_eq!(disk.data[..100 * SECTOR], image[..100 * SECTOR]);
         assert_eq!(disk.data[10_101 * SECTOR..], image[10_101 * SECTOR..]);
     }
@@ -314,7 +345,11 @@ fn large_blocks_refuse_what_is_not_aligned() {
     limits.logical_block_size = 4096;
     let world = World::with(&[limits]);
     let mut guest = Guest::boot(&world, vbd(FE, 51712), "virtio0", "w", Options::default());
-    assert_eq!(world.node(guest.device, "sectors").unwrap(), "16384", "in units of 512 bytes");
+    assert_eq!(
+        world.node(guest.device, "sectors").unwrap(),
+        "16384",
+        "in units of 512 bytes"
+    );
     assert_eq!(world.node(guest.device, "sector-size").unwrap(), "4096");
     let buffers = guest.buffers(2);
     let good = guest.data(0, WRITE, 8, &[buffers[0].whole(), buffers[1].whole()]);

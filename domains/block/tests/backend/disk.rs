@@ -182,7 +182,11 @@ impl BlockDevice for FakeDisk {
     fn submit(&mut self, queue: usize, request: &BlockRequest<'_>) -> Result<(), QueueFull> {
         let core = &mut *self.0.borrow_mut();
         assert!(!core.quiesced, "submitted to a stopped device");
-        let bytes: u64 = request.segments.iter().map(|segment| u64::from(segment.len)).sum();
+        let bytes: u64 = request
+            .segments
+            .iter()
+            .map(|segment| u64::from(segment.len))
+            .sum();
         let sectors = match request.op {
             BlockOp::Read | BlockOp::Write => {
                 assert!(bytes > 0 && request.segments.len() <= core.limits.max_segments);

@@ -129,7 +129,11 @@ impl Guest {
             }
         }
         for queue in 0..options.queues {
-            let prefix = if options.queues > 1 { format!("queue-{queue}/") } else { String::new() };
+            let prefix = if options.queues > 1 {
+                format!("queue-{queue}/")
+            } else {
+                String::new()
+            };
             let pages = dom.pages(1 << options.order);
             let ring = FrontRing::init(pages.clone(), abi.slot_bytes(), options.first).unwrap();
             let refs: Vec<GrantRef> = (0..1 << options.order)
@@ -158,7 +162,10 @@ impl Guest {
         if let Some(protocol) = options.protocol {
             write("protocol".into(), protocol.into());
         }
-        write("feature-persistent".into(), u8::from(options.persistent).to_string());
+        write(
+            "feature-persistent".into(),
+            u8::from(options.persistent).to_string(),
+        );
         write("state".into(), "3".into());
         guest
     }
@@ -182,7 +189,11 @@ impl Guest {
 
     pub fn set_state(&self, world: &World, state: u8) {
         let path = format!("{}/state", self.device.frontend_path());
-        world.xs.by(self.device.frontend).write(&path, state.to_string()).unwrap();
+        world
+            .xs
+            .by(self.device.frontend)
+            .write(&path, state.to_string())
+            .unwrap();
     }
 
     pub fn buffer(&self) -> Buffer {
@@ -314,13 +325,20 @@ impl Guest {
         let [operation, padding, low, high] = words[2].to_le_bytes();
         assert_eq!(operation, asked.operation, "the operation is echoed");
         assert_eq!(padding, 0, "every byte of a response is defined");
-        assert_eq!(words.get(3).copied().unwrap_or(0), 0, "every byte of a response is defined");
+        assert_eq!(
+            words.get(3).copied().unwrap_or(0),
+            0,
+            "every byte of a response is defined"
+        );
         if !self.options.persistent {
             for gref in &asked.grefs {
                 // Another request may still use the same page.
                 let shared = self.asked.values().any(|other| other.grefs.contains(gref));
                 let uses = self.dom.grant_uses(*gref);
-                assert!(uses == 0 || shared, "{gref:?} is still mapped when its response arrives");
+                assert!(
+                    uses == 0 || shared,
+                    "{gref:?} is still mapped when its response arrives"
+                );
             }
         }
         self.answers.insert(id, i16::from_le_bytes([low, high]));
