@@ -356,9 +356,9 @@ fn a_storm_of_writes_leaves_others_served() {
 
 /// XSA-71: connect and abort.
 #[test]
-fn thousands_of_connects_that_fail_leave_nothing() {
+fn a_thousand_connects_that_fail_leave_nothing() {
     let (host, guest) = Host::with_device();
-    for i in 0..3_000u64 {
+    for i in 0..1_000u64 {
         guest.state(1);
         host.settle();
         guest.write("ring-ref", "8");

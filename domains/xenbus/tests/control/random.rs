@@ -108,7 +108,7 @@ fn act(host: &Host, guest: &mut Guest, action: &Action) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn whatever_happens_everything_can_be_removed_and_served_again(
