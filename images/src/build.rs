@@ -9,7 +9,8 @@ use crate::error::{Error, Fault};
 use crate::image::Image;
 use crate::machine::MachineFile;
 use crate::plan::Plan;
-use crate::tree::{BaseTree, MAX_BYTES};
+use crate::tree::BaseTree;
+use crate::tree::flat::MAX_BYTES;
 
 /// Where the configurations say that the files are, in Dom0.
 pub const DEFAULT_DEST: &str = "/etc/xen/outrigger";
@@ -54,8 +55,9 @@ pub fn build(request: &Request) -> Result<Built, Error> {
             Fault::OtherBoard(machine.board.compatible.clone()),
         ));
     }
-    let plan = Plan::new(&machine, &base, |class| read_image(&request.images, class))?;
-    let files = write(&request.out, &plan.files(dest))?;
+    let plan = Plan::new(&machine, &base)?;
+    let images = plan.images(|class| read_image(&request.images, class))?;
+    let files = write(&request.out, &plan.files(dest, &images)?)?;
     Ok(Built {
         files,
         notices: plan.notices,

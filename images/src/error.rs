@@ -46,6 +46,22 @@ pub enum Fault {
 
     #[error("no node {0} in the base device tree")]
     MissingNode(String),
+    #[error("{reference} means more than one node: {}", paths.join(" "))]
+    AmbiguousNode { reference: String, paths: Vec<String> },
+    #[error("{0} is both given away and withheld")]
+    GivenAndWithheld(String),
+    #[error("{0} cannot be given away: the board file takes it out of the host's device tree")]
+    Removed(String),
+    #[error("{path}: the dma-ranges of a bus above it make no sense")]
+    DmaRanges { path: String },
+    #[error("{path} and {other} reach memory through different dma-ranges: give them to different domains")]
+    DmaDiffers { path: String, other: String },
+    #[error("domain {domain} has {count} device interrupts, and its image takes at most {max}")]
+    TooManyInterrupts {
+        domain: String,
+        count: usize,
+        max: usize,
+    },
     #[error("{path} is given to domain {first} and to domain {second}")]
     GivenTwice {
         path: String,
@@ -88,6 +104,23 @@ pub enum Fault {
         base: u64,
         what: &'static str,
     },
+
+    #[error("remove: {0:?} is not the full path of a node")]
+    RemovedPath(String),
+    #[error("load address {0:#x} is not a multiple of 2 MiB below 1 TiB")]
+    LoadAddress(u64),
+    #[error("arguments {0:?} hold a control character")]
+    Arguments(String),
+    #[error("board {0} does not say how it boots: its board file needs a table [boot]")]
+    NoFirmware(String),
+    #[error("{0:?} cannot be a file beside the boot script: use letters, digits and ._+-/ only")]
+    BootFile(String),
+    #[error("xsm = \"flask\" and policy = \"FILE\" go together")]
+    Policy,
+    #[error("the {what} is larger than the {max} bytes Xen takes")]
+    TooLarge { what: String, max: usize },
+    #[error("is neither a device tree, an arm64 Image, an ELF file, a boot script nor an xl configuration")]
+    UnknownFile,
 
     #[error("no image of class {0}: run `cargo xtask image {0}`")]
     NoImage(String),

@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 pub mod board;
+pub mod boot;
 pub mod build;
 pub mod class;
 pub mod error;

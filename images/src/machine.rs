@@ -2,13 +2,17 @@
 //!
 //! ```toml
 //! board = "qemu-virt"
+//! withhold = ["/soc/mmc@7e300000"]        # nodes that nobody shall have, because they share with a given one
 //!
 //! [domain.block]                          # NAME of the xl domain and of its files
 //! class = "block"                         # which image
-//! devices = ["/virtio_mmio@a003e00"]      # paths in the base device tree; the order names them virtio0, virtio1, …
+//! devices = ["/virtio_mmio@a003e00"]      # paths, aliases, labels or `compatible`s of nodes in the base device tree;
+//!                                         # the order names them virtio0, virtio1, …
 //! memory = 16                             # MiB; without it, what the class needs
 //! log = "info"                            # off, error, warn, info, debug or trace
 //! [domain.block.options]                  # the class's own options
+//!
+//! [boot]                                  # how it boots: see `boot`; without it, no boot files are written
 //! ```
 
 use std::collections::BTreeMap;
@@ -18,7 +22,8 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::board::Board;
+use crate::board::{Board, Boards};
+use crate::boot::Boot;
 use crate::class::Class;
 use crate::error::{Error, Fault};
 
@@ -34,6 +39,10 @@ pub struct MachineFile {
     pub board: Board,
     /// The board's name.
     pub board_name: String,
+    /// Nodes kept from Dom0 and given to nobody, as the file names them.
+    pub withhold: Vec<At<String>>,
+    /// How it boots, if the file says so.
+    pub boot: Option<Boot>,
     /// The driver domains, by name.
     pub domains: Vec<Domain>,
 }
@@ -45,7 +54,7 @@ pub struct Domain {
     pub name: String,
     /// Which image it runs.
     pub class: Class,
-    /// Paths of its devices in the base device tree, in the order that names them.
+    /// Its devices as the file names them, in the order that names them to the domain.
     pub devices: Vec<At<String>>,
     /// Its memory in MiB, and the line that says so (or the class's).
     pub memory_mib: At<u32>,
@@ -95,6 +104,9 @@ impl Log {
 struct MachineTable {
     board: Spanned<String>,
     #[serde(default)]
+    withhold: Vec<Spanned<String>>,
+    boot: Option<Spanned<Boot>>,
+    #[serde(default)]
     domain: BTreeMap<Spanned<String>, DomainTable>,
 }
 
@@ -110,36 +122,58 @@ struct DomainTable {
 }
 
 impl MachineFile {
-    /// Understands `text`, the contents of `file`.
+    /// Understands `text`, the contents of `file`, for the boards that come with the builder.
     ///
     /// # Errors
     /// A line of the file that is not TOML, not a known key or value, or out of range.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Error> {
+        Self::parse_for(file, text, &Boards::default())
+    }
+
+    /// Understands `text`, the contents of `file`, for one of these boards.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_for(file: &Path, text: &str, boards: &Boards) -> Result<Self, Error> {
         let source = Source {
             file: file.display().to_string(),
             text,
         };
         let table: MachineTable = toml::from_str(text)
             .map_err(|e| source.refuse(e.span(), Fault::Syntax(e.message().to_owned())))?;
-        let board = Board::named(table.board.as_ref()).ok_or_else(|| {
+        let board = boards.named(table.board.as_ref()).cloned().ok_or_else(|| {
             let fault = Fault::UnknownBoard {
                 name: table.board.as_ref().clone(),
-                known: Board::names().collect::<Vec<_>>().join(", "),
+                known: boards.names().collect::<Vec<_>>().join(", "),
             };
             source.refuse(Some(table.board.span()), fault)
         })?;
         if table.domain.is_empty() {
             return Err(source.refuse(None, Fault::NoDomains));
         }
+        let boot = match table.boot {
+            None => None,
+            Some(_) if board.boot.is_none() => {
+                let fault = Fault::NoFirmware(table.board.as_ref().clone());
+                return Err(source.refuse(Some(table.board.span()), fault));
+            }
+            Some(boot) => {
+                let checked = boot.as_ref().check();
+                checked.map_err(|fault| source.refuse(Some(boot.span()), fault))?;
+                Some(boot.into_inner())
+            }
+        };
         let domains = table
             .domain
             .into_iter()
             .map(|(name, domain)| source.domain(name, domain));
         let domains = domains.collect::<Result<_, _>>()?;
         Ok(Self {
-            file: source.file,
+            file: source.file.clone(),
             board,
             board_name: table.board.into_inner(),
+            withhold: table.withhold.into_iter().map(|node| source.at(node)).collect(),
+            boot,
             domains,
         })
     }

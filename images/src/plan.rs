@@ -1,23 +1,33 @@
 //! What each domain will own: every check that spans the machine file, the device tree and the images. Pure.
 
-mod sharing;
+mod notices;
+pub(crate) mod sharing;
 
 use std::ops::RangeInclusive;
 
+use crate::boot::script::{Script, config_txt};
+use crate::boot::{HostTree, Layout, Start, chosen, legacy};
 use crate::class::{Class, Driver};
 use crate::error::{Error, Fault};
 use crate::image::{GUEST_RAM_BASE, Image};
 use crate::machine::{At, Domain, MachineFile};
-use crate::passthrough;
+use crate::passthrough::{self, Reader};
+use crate::tree::dma::Dma;
+use crate::tree::flat::MAX_BYTES;
 use crate::tree::interrupts::Spi;
+use crate::tree::needs::Need;
 use crate::tree::registers::{PAGE_BYTES, Region};
-use crate::tree::{BaseTree, Node};
+use crate::tree::{BaseTree, Node, Unfound};
 use crate::xlcfg::XlConfig;
+
+/// Device interrupts that an image can bind: the bits of the kernel's wake word.
+const MAX_INTERRUPTS: usize = 32;
 
 /// What will be written.
 #[derive(Debug)]
 pub struct Plan<'a> {
     base: &'a BaseTree,
+    machine: &'a MachineFile,
     /// The driver domains, by name.
     pub domains: Vec<DomainPlan>,
     /// Nodes that no domain is given but Dom0 must not have either, because a given one is beside them.
@@ -33,8 +43,6 @@ pub struct DomainPlan {
     pub name: String,
     /// Its class.
     pub class: Class,
-    /// Its image.
-    pub image: Image,
     /// Its memory in MiB.
     pub memory_mib: u32,
     /// Its command line.
@@ -45,7 +53,22 @@ pub struct DomainPlan {
     pub pages: Vec<RangeInclusive<u64>>,
     /// INTIDs of its interrupts, ascending.
     pub intids: Vec<u32>,
+    /// Whether the board lets Xen confine the devices that are behind an IOMMU.
+    iommu: bool,
+    /// The line of the machine file that says how much memory it has.
+    memory_line: usize,
 }
+
+impl DomainPlan {
+    /// Its devices whose DMA an IOMMU confines.
+    pub fn confined(&self) -> impl Iterator<Item = &Device> {
+        self.devices.iter().filter(|device| self.iommu && device.iommu)
+    }
+}
+
+/// The images of a plan's domains, each known to fit into its domain's memory; in the domains' order.
+#[derive(Debug)]
+pub struct Images(Vec<Image>);
 
 /// A device that is given away.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,83 +81,168 @@ pub struct Device {
     pub regions: Vec<Region>,
     /// Its interrupts.
     pub spis: Vec<Spi>,
+    /// What its DMA reaches.
+    pub dma: Dma,
+    /// Whether it is behind an IOMMU that Xen drives.
+    pub iommu: bool,
+    /// What it needs of nodes that stay with Dom0.
+    pub needs: Vec<Need>,
     /// The line of the machine file that gives it.
     line: usize,
 }
 
 impl<'a> Plan<'a> {
-    /// Plans the machine's domains. `image` finds the image of a class.
+    /// Plans the machine's domains.
     ///
     /// # Errors
-    /// The first thing of the machine file, the device tree and the images that does not go together.
-    pub fn new(
-        machine: &MachineFile,
-        base: &'a BaseTree,
-        mut image: impl FnMut(&Class) -> Result<Image, Error>,
-    ) -> Result<Self, Error> {
+    /// The first thing of the machine file and the device tree that does not go together.
+    pub fn new(machine: &'a MachineFile, base: &'a BaseTree) -> Result<Self, Error> {
         let mut domains = Vec::new();
         for domain in &machine.domains {
             let devices = devices(machine, base, domain)?;
             domains.push((domain, devices));
         }
         let withheld = sharing::check(machine, base, &domains)?;
-        let mut notices = Vec::new();
-        let mut plans = Vec::new();
-        for (domain, devices) in domains {
-            if !machine.board.iommu {
-                notices.push(format!(
-                    "domain {}: {} has no IOMMU, so its devices reach all memory: it contains faults, not a hostile device",
-                    domain.name, machine.board_name
-                ));
-            }
-            plans.push(domain_plan(machine, domain, devices, image(&domain.class)?)?);
-        }
-        if !withheld.is_empty() {
-            notices.push(format!(
-                "also withheld from Dom0, beside what was given away: {}",
-                withheld.join(" ")
-            ));
-        }
+        let domains: Vec<_> = domains
+            .into_iter()
+            .map(|(domain, devices)| domain_plan(machine, domain, devices))
+            .collect();
         Ok(Self {
+            notices: notices::notices(machine, base, &domains, &withheld),
             base,
-            domains: plans,
+            machine,
+            domains,
             withheld,
-            notices,
         })
     }
 
-    /// All files, by name, with `dest` as the folder in Dom0 where they will be.
-    pub fn files(&self, dest: &str) -> Vec<(String, Vec<u8>)> {
-        let mut files = Vec::new();
-        for domain in &self.domains {
-            files.push((format!("{}.img", domain.name), domain.image.bytes.clone()));
-            files.push((
-                format!("{}.cfg", domain.name),
-                XlConfig { domain, dest }.to_string().into_bytes(),
-            ));
-            files.push((
-                format!("{}.dtb", domain.name),
-                passthrough::partial(self.base, &domain.devices),
-            ));
-        }
-        let given = self
-            .domains
-            .iter()
-            .flat_map(|domain| domain.devices.iter().map(|d| d.path.as_str()));
-        let passed = given.chain(self.withheld.iter().map(String::as_str));
-        files.push(("host.dtb".to_owned(), passthrough::host(self.base, passed)));
-        files
+    /// The images of the domains. `image` finds that of a class.
+    ///
+    /// # Errors
+    /// Those of `image`, and an image that its domain's memory does not hold.
+    pub fn images(&self, mut image: impl FnMut(&Class) -> Result<Image, Error>) -> Result<Images, Error> {
+        let fitting = |domain: &DomainPlan| {
+            let image = image(&domain.class)?;
+            let needs = image.memory_bytes();
+            if needs > u64::from(domain.memory_mib) << 20 {
+                let fault = Fault::ImageMemory {
+                    needs,
+                    domain: domain.name.clone(),
+                    memory_mib: domain.memory_mib,
+                };
+                return Err(self.machine.refuse(domain.memory_line, fault));
+            }
+            Ok(image)
+        };
+        Ok(Images(
+            self.domains.iter().map(fitting).collect::<Result<_, _>>()?,
+        ))
     }
+
+    /// Paths of all nodes that Dom0 does not get.
+    fn passed(&self) -> impl Iterator<Item = &str> {
+        let devices = self.domains.iter().flat_map(|domain| &domain.devices);
+        devices
+            .map(|device| device.path.as_str())
+            .chain(self.withheld.iter().map(String::as_str))
+    }
+
+    /// All files, by name, with `dest` as the folder in Dom0 where they will be.
+    ///
+    /// # Errors
+    /// A host's device tree that came out larger than Xen takes.
+    pub fn files(&self, dest: &str, images: &Images) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let MachineFile { board, boot, .. } = self.machine;
+        let started_by_xen = boot.as_ref().is_some_and(|boot| boot.start == Start::Xen);
+        let mut files = Vec::new();
+        let mut started = Vec::new();
+        for (domain, image) in self.domains.iter().zip(&images.0) {
+            let reader = match started_by_xen {
+                true => Reader::Xen { iommu: board.iommu },
+                false => Reader::Xl,
+            };
+            let partial = passthrough::partial(self.base, &domain.devices, reader);
+            files.push((format!("{}.img", domain.name), image.bytes.clone()));
+            if started_by_xen {
+                let sizes = (image.bytes.len() as u64, partial.len() as u64);
+                started.push((domain.name.clone(), sizes.0, sizes.1));
+            } else {
+                let config = XlConfig { domain, dest }.to_string();
+                files.push((format!("{}.cfg", domain.name), config.into_bytes()));
+            }
+            files.push((format!("{}.dtb", domain.name), partial));
+        }
+        let Some((boot, firmware)) = boot.as_ref().zip(board.boot.as_ref()) else {
+            let host = passthrough::host(self.base, board, self.passed(), None);
+            files.push(("host.dtb".to_owned(), self.fitting("host.dtb", host)?));
+            return Ok(files);
+        };
+        let layout = Layout::new(boot, firmware, &started);
+        let chosen = Some(chosen::chosen(boot, firmware, &layout, &self.domains));
+        let host = match boot.tree {
+            HostTree::Whole => passthrough::host(self.base, board, self.passed(), chosen),
+            HostTree::Overlay => passthrough::overlay(self.base, board, self.passed(), chosen),
+        };
+        let name = layout.tree.file.clone();
+        files.push((name.clone(), self.fitting(&name, host)?));
+        let script = Script {
+            board: &self.machine.board_name,
+            boot,
+            layout: &layout,
+        };
+        let script = script.to_string();
+        files.push(("boot.scr".to_owned(), legacy::script("outrigger", &script)));
+        files.push(("boot.cmd".to_owned(), script.into_bytes()));
+        if firmware.config_txt {
+            files.push(("config.txt".to_owned(), config_txt().into_bytes()));
+        }
+        Ok(files)
+    }
+
+    /// The host's tree, if it is not larger than Xen takes.
+    fn fitting(&self, name: &str, tree: Vec<u8>) -> Result<Vec<u8>, Error> {
+        if tree.len() <= MAX_BYTES {
+            return Ok(tree);
+        }
+        Err(Error {
+            place: self.machine.file.clone(),
+            fault: Fault::TooLarge {
+                what: format!("finished {name}"),
+                max: MAX_BYTES,
+            },
+        })
+    }
+}
+
+/// The node that a reference of the machine file means.
+fn find<'b>(base: &'b BaseTree, reference: &str) -> Result<&'b Node, Fault> {
+    base.find(reference).map_err(|unfound| match unfound {
+        Unfound::Missing => Fault::MissingNode(reference.to_owned()),
+        Unfound::Ambiguous(mut paths) => {
+            if paths.len() > 4 {
+                let more = paths.len() - 4;
+                paths.truncate(4);
+                paths.push(format!("and {more} more"));
+            }
+            Fault::AmbiguousNode {
+                reference: reference.to_owned(),
+                paths,
+            }
+        }
+    })
 }
 
 /// Finds a domain's devices in the base device tree.
 fn devices(machine: &MachineFile, base: &BaseTree, domain: &Domain) -> Result<Vec<Device>, Error> {
     let mut devices: Vec<Device> = Vec::new();
-    for At { value: path, line } in &domain.devices {
+    for At {
+        value: reference,
+        line,
+    } in &domain.devices
+    {
         let refuse = |fault| machine.refuse(*line, fault);
-        let node = base
-            .node(path)
-            .ok_or_else(|| refuse(Fault::MissingNode(path.clone())))?;
+        let node = find(base, reference).map_err(refuse)?;
+        let path = &node.path;
         let driver = can_be_given(node, &domain.class).map_err(refuse)?;
         for region in &node.registers.regions {
             if let Some(what) = on_guest_layout(*region, domain.memory_mib.value) {
@@ -145,6 +253,23 @@ fn devices(machine: &MachineFile, base: &BaseTree, domain: &Domain) -> Result<Ve
                 }));
             }
         }
+        if let Some(first) = devices.first()
+            && first.dma != node.dma
+        {
+            return Err(refuse(Fault::DmaDiffers {
+                path: path.clone(),
+                other: first.path.clone(),
+            }));
+        }
+        let interrupts =
+            devices.iter().map(|device| device.spis.len()).sum::<usize>() + node.interrupts.spis.len();
+        if interrupts > MAX_INTERRUPTS {
+            return Err(refuse(Fault::TooManyInterrupts {
+                domain: domain.name.clone(),
+                count: interrupts,
+                max: MAX_INTERRUPTS,
+            }));
+        }
         let index = devices
             .iter()
             .filter(|device| is_named(device, &driver.alias))
@@ -154,6 +279,9 @@ fn devices(machine: &MachineFile, base: &BaseTree, domain: &Domain) -> Result<Ve
             path: path.clone(),
             regions: node.registers.regions.clone(),
             spis: node.interrupts.spis.clone(),
+            dma: node.dma.clone(),
+            iommu: node.iommu,
+            needs: node.needs.clone(),
             line: *line,
         });
     }
@@ -194,11 +322,14 @@ fn can_be_given<'c>(node: &Node, class: &'c Class) -> Result<&'c Driver, Fault> 
             why: why.clone(),
         });
     }
+    if node.dma == Dma::Malformed {
+        return Err(Fault::DmaRanges { path: path() });
+    }
     Ok(driver)
 }
 
 /// What of the guest's own layout these registers fall on: `iomem=` maps them at the machine's own addresses.
-fn on_guest_layout(region: Region, memory_mib: u32) -> Option<&'static str> {
+pub(crate) fn on_guest_layout(region: Region, memory_mib: u32) -> Option<&'static str> {
     let memory = u64::from(memory_mib) << 20;
     // Xen 4.20, `public/arch-arm.h`: not ABI, but what xl uses.
     let layout = [
@@ -214,36 +345,19 @@ fn on_guest_layout(region: Region, memory_mib: u32) -> Option<&'static str> {
     })
 }
 
-fn domain_plan(
-    machine: &MachineFile,
-    domain: &Domain,
-    devices: Vec<Device>,
-    image: Image,
-) -> Result<DomainPlan, Error> {
-    let At {
-        value: memory_mib,
-        line,
-    } = domain.memory_mib;
-    let needs = image.memory_bytes();
-    if needs > u64::from(memory_mib) << 20 {
-        let fault = Fault::ImageMemory {
-            needs,
-            domain: domain.name.clone(),
-            memory_mib,
-        };
-        return Err(machine.refuse(line, fault));
-    }
+fn domain_plan(machine: &MachineFile, domain: &Domain, devices: Vec<Device>) -> DomainPlan {
     let mut intids: Vec<u32> = devices
         .iter()
         .flat_map(|d| d.spis.iter().map(|spi| spi.intid()))
         .collect();
     intids.sort_unstable();
     intids.dedup();
-    Ok(DomainPlan {
+    DomainPlan {
         name: domain.name.clone(),
         class: domain.class.clone(),
-        image,
-        memory_mib,
+        memory_mib: domain.memory_mib.value,
+        memory_line: domain.memory_mib.line,
+        iommu: machine.board.iommu,
         cmdline: domain
             .log
             .map(|log| format!("log={}", log.as_str()))
@@ -256,7 +370,7 @@ fn domain_plan(
         ),
         devices,
         intids,
-    })
+    }
 }
 
 /// Joins ranges of page frames that overlap or touch. None reaches `u64::MAX`: they are addresses over [`PAGE_BYTES`].

@@ -3,32 +3,33 @@
 //! A tree that came from a file is checked once, here; afterwards every node has a path, its registers as CPU
 //! addresses and its interrupts as the GIC's own numbers, or the reason why it has none that can be given away.
 
+pub mod dma;
+pub mod flat;
 pub mod interrupts;
+mod lookup;
+pub mod needs;
 pub mod registers;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::Path;
 
-use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::model::{DeviceTree, DeviceTreeNode};
 use dtoolkit::standard::NodeStandard;
 use dtoolkit::{Node as _, Property as _};
 
 use crate::error::{Error, Fault};
+use dma::Dma;
 use interrupts::{Controllers, Interrupts};
+pub use lookup::Unfound;
+use needs::Need;
 use registers::{Buses, Registers};
-
-/// Xen takes no larger device tree on arm64 (2 MiB).
-pub const MAX_BYTES: usize = 2 << 20;
-
-/// Deeper nesting than any board's; a bound for what recurses over the tree.
-const MAX_DEPTH: usize = 32;
 
 /// A base device tree, understood.
 #[derive(Debug)]
 pub struct BaseTree {
     tree: DeviceTree,
     nodes: Vec<Node>,
+    by_path: HashMap<String, usize>,
 }
 
 /// What the image builder knows of one node.
@@ -44,27 +45,32 @@ pub struct Node {
     pub registers: Registers,
     /// Its interrupts.
     pub interrupts: Interrupts,
+    /// What its DMA reaches.
+    pub dma: Dma,
+    /// Whether it is behind an IOMMU that Xen drives: what `dtdev=` wants.
+    pub iommu: bool,
+    /// What it needs of nodes that stay with Dom0.
+    pub needs: Vec<Need>,
+    /// Whether it is a part of the machine that can be given away or not: it has registers on a memory-mapped bus,
+    /// and is not memory, a processor or an entry of `/chosen` or `/reserved-memory`.
+    pub device: bool,
 }
 
 impl BaseTree {
     /// Understands `dtb`, the contents of `file`. Bytes after the tree's own size are ignored.
     ///
     /// # Errors
-    /// Anything but a well-formed flattened device tree of at most [`MAX_BYTES`].
+    /// Anything but a well-formed flattened device tree of at most [`flat::MAX_BYTES`].
     pub fn parse(file: &Path, dtb: &[u8]) -> Result<Self, Error> {
         let refuse = |why: String| Error::at(file, Fault::DeviceTree(why));
-        let dtb = match dtb.get(4..8) {
-            Some(&[a, b, c, d]) => &dtb[..dtb.len().min(u32::from_be_bytes([a, b, c, d]) as usize)],
-            _ => dtb,
-        };
-        if dtb.len() > MAX_BYTES {
-            return Err(refuse(format!("larger than the {MAX_BYTES} bytes Xen takes")));
-        }
-        let fdt = Fdt::new(dtb).map_err(|e| refuse(e.to_string()))?;
-        check_shape(&fdt.root(), "", MAX_DEPTH).map_err(refuse)?;
-        let tree = DeviceTree::from_fdt(&fdt);
+        let tree = flat::read(dtb).map_err(refuse)?;
         let nodes = facts(&tree.root);
-        Ok(Self { tree, nodes })
+        let by_path = nodes.iter().enumerate().map(|(i, node)| (node.path.clone(), i));
+        Ok(Self {
+            by_path: by_path.collect(),
+            tree,
+            nodes,
+        })
     }
 
     /// All nodes, parents before children.
@@ -74,7 +80,7 @@ impl BaseTree {
 
     /// The node at exactly this path: names with their unit addresses.
     pub fn node(&self, path: &str) -> Option<&Node> {
-        self.nodes.iter().find(|node| node.path == path)
+        self.by_path.get(path).map(|&index| &self.nodes[index])
     }
 
     /// Whether the root is compatible with this board.
@@ -105,28 +111,6 @@ fn exact<'a>(root: &'a DeviceTreeNode, path: &str) -> Option<&'a DeviceTreeNode>
         })
 }
 
-/// Refuses what the model of the tree would lose or what would overflow the stack: repeated names, deep nesting.
-fn check_shape(node: &FdtNode<'_>, path: &str, depth: usize) -> Result<(), String> {
-    let Some(depth) = depth.checked_sub(1) else {
-        return Err(format!("nested deeper than {MAX_DEPTH} nodes"));
-    };
-    let here = if path.is_empty() { "/" } else { path };
-    let mut names = HashSet::new();
-    for property in node.properties() {
-        if !names.insert(property.name().to_owned()) {
-            return Err(format!("{here} has the property {} twice", property.name()));
-        }
-    }
-    names.clear();
-    for child in node.children() {
-        if !names.insert(child.name().to_owned()) {
-            return Err(format!("{here} has the node {} twice", child.name()));
-        }
-        check_shape(&child, &format!("{path}/{}", child.name()), depth)?;
-    }
-    Ok(())
-}
-
 /// A node and its place in the tree, before its facts are worked out.
 pub(crate) struct Placed<'a> {
     pub(crate) path: String,
@@ -141,34 +125,94 @@ impl Placed<'_> {
         property.value_as::<Vec<u32>>().ok()
     }
 
+    /// How its children are addressed: `#address-cells` and `#size-cells`, or the Devicetree Specification's defaults
+    /// (2.3.5).
+    pub(crate) fn address_and_size_cells(&self) -> (u32, u32) {
+        (
+            self.cell("#address-cells").unwrap_or(2),
+            self.cell("#size-cells").unwrap_or(1),
+        )
+    }
+
+    /// Its `compatible` strings.
+    pub(crate) fn compatible(&self) -> Vec<String> {
+        self.node
+            .compatible()
+            .into_iter()
+            .flatten()
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// The property's only cell.
     pub(crate) fn cell(&self, property: &str) -> Option<u32> {
         self.node.property(property)?.value_as::<u32>().ok()
     }
 }
 
+/// The placed nodes by their phandles. Of two nodes with one phandle the later counts.
+pub(crate) type Phandles = HashMap<u32, usize>;
+
 fn facts(root: &DeviceTreeNode) -> Vec<Node> {
     let mut placed = Vec::new();
     place(root, "/".to_owned(), None, &mut placed);
+    let phandle = |at: &Placed<'_>| at.cell("phandle").or_else(|| at.cell("linux,phandle"));
+    let phandles: Phandles = placed
+        .iter()
+        .enumerate()
+        .filter_map(|(index, at)| Some((phandle(at)?, index)))
+        .collect();
     let buses = Buses::of(&placed);
-    let controllers = Controllers::of(&placed);
+    let controllers = Controllers::of(&placed, &phandles);
     let describe = |(index, at): (usize, &Placed<'_>)| Node {
         path: at.path.clone(),
-        compatible: at
-            .node
-            .compatible()
-            .into_iter()
-            .flatten()
-            .map(str::to_owned)
-            .collect(),
-        enabled: at
-            .node
-            .property("status")
-            .is_none_or(|status| matches!(status.value(), b"okay\0" | b"ok\0")),
+        compatible: at.compatible(),
+        enabled: is_enabled(at.node),
         registers: buses.registers(&placed, index),
         interrupts: controllers.interrupts(&placed, index),
+        dma: dma::reach(&placed, index),
+        iommu: needs::providers(&placed, &phandles, index, "iommus", "#iommu-cells")
+            .into_iter()
+            .any(|provider| provider.is_ok_and(|provider| is_iommu_of_xen(&placed[provider]))),
+        needs: needs::needs(&placed, &phandles, index),
+        device: is_device(&placed, index),
     };
     placed.iter().enumerate().map(describe).collect()
+}
+
+fn is_enabled(node: &DeviceTreeNode) -> bool {
+    node.property("status")
+        .is_none_or(|status| matches!(status.value(), b"okay\0" | b"ok\0"))
+}
+
+/// The IOMMUs that Xen 4.20 drives on Arm (`xen/drivers/passthrough/arm`). SMMUv3 is left out: it is a technical
+/// preview there, which no distribution builds.
+fn is_iommu_of_xen(node: &Placed<'_>) -> bool {
+    const KNOWN: [&str; 10] = [
+        "arm,smmu-v1",
+        "arm,smmu-v2",
+        "arm,mmu-400",
+        "arm,mmu-401",
+        "arm,mmu-500",
+        "cavium,smmu-v2",
+        "renesas,ipmmu-r8a7795",
+        "renesas,ipmmu-r8a77965",
+        "renesas,ipmmu-r8a7796",
+        "renesas,ipmmu-r8a779f0",
+    ];
+    is_enabled(node.node) && node.compatible().iter().any(|c| KNOWN.contains(&c.as_str()))
+}
+
+fn is_device(placed: &[Placed<'_>], index: usize) -> bool {
+    const NOT: [&str; 4] = ["/memory@", "/cpus/", "/chosen/", "/reserved-memory/"];
+    let at = &placed[index];
+    let on_memory_bus = at
+        .parent
+        .is_some_and(|parent| matches!(placed[parent].address_and_size_cells(), (1..=2, 1..=2)));
+    on_memory_bus
+        && at.node.property("reg").is_some_and(|reg| !reg.value().is_empty())
+        && at.node.property("compatible").is_some()
+        && !NOT.iter().any(|prefix| at.path.starts_with(prefix))
 }
 
 fn place<'a>(node: &'a DeviceTreeNode, path: String, parent: Option<usize>, placed: &mut Vec<Placed<'a>>) {

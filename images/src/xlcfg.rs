@@ -35,6 +35,10 @@ impl Display for XlConfig<'_> {
         writeln!(f, "device_tree = \"{dest}/{name}.dtb\"")?;
         writeln!(f, "iomem = [{}]", list(domain.pages.iter().map(iomem)))?;
         writeln!(f, "irqs = [{}]", list(domain.intids.iter().map(u32::to_string)))?;
+        if domain.confined().next().is_some() {
+            let paths = domain.confined().map(|device| format!("\"{}\"", device.path));
+            writeln!(f, "dtdev = [{}]", list(paths))?;
+        }
         writeln!(f, "\n# What it serves.")?;
         writeln!(f, "driver_domain = 1")?;
         writeln!(f, "max_event_channels = {}", manifest.max_event_channels)?;

@@ -5,11 +5,9 @@ mod common;
 use std::collections::HashSet;
 use std::path::Path;
 
-use common::elf::Elf;
 use common::virt::set;
 use dtoolkit::model::DeviceTree;
 use outrigger::error::Fault;
-use outrigger::image::Image;
 use outrigger::machine::MachineFile;
 use outrigger::plan::Plan;
 use outrigger::tree::BaseTree;
@@ -140,8 +138,7 @@ proptest! {
         }
         let machine = MachineFile::parse(Path::new("m"), &machine(&devices)).unwrap();
         let base = BaseTree::parse(Path::new("b"), &tree(&devices).to_dtb()).unwrap();
-        let image = Image::from_elf(Path::new("e"), &Elf::default().bytes(), 256).unwrap();
-        match Plan::new(&machine, &base, |_| Ok(image.clone())) {
+        match Plan::new(&machine, &base) {
             Err(error) => {
                 let shared = matches!(error.fault, Fault::SharedPage { .. } | Fault::SharedInterrupt { .. });
                 prop_assert!(shared, "{error}");

@@ -8,8 +8,9 @@
 use std::collections::HashMap;
 
 use super::Device;
+use crate::board::Board;
 use crate::error::{Error, Fault};
-use crate::machine::{Domain, MachineFile};
+use crate::machine::{At, Domain, MachineFile};
 use crate::tree::interrupts::Spi;
 use crate::tree::registers::Region;
 use crate::tree::{BaseTree, Node};
@@ -37,17 +38,37 @@ pub(super) fn check(
         .iter()
         .map(|(_, device)| (device.path.as_str(), ()))
         .collect();
+    let nobodys = nobodys(machine, base)?;
+    for (_, device) in &given {
+        let path = || device.path.clone();
+        if machine.board.removes(&device.path) {
+            return Err(machine.refuse(device.line, Fault::Removed(path())));
+        }
+        let meets = |node: &&str| {
+            *node == device.path || is_inside(node, &device.path) || is_inside(&device.path, node)
+        };
+        if nobodys.iter().any(|node| meets(&node.as_str())) {
+            return Err(machine.refuse(device.line, Fault::GivenAndWithheld(path())));
+        }
+    }
     for node in base
         .nodes()
         .iter()
-        .filter(|node| !by_path.contains_key(node.path.as_str()))
+        .filter(|node| !by_path.contains_key(node.path.as_str()) && !machine.board.removes(&node.path))
     {
+        if nobodys.contains(&node.path) {
+            withheld.push(node.path.clone());
+            continue;
+        }
+        if nobodys.iter().any(|nobodys| is_inside(&node.path, nobodys)) {
+            continue;
+        }
         let beside = given
             .iter()
             .filter(|(_, device)| !is_inside(&node.path, &device.path));
         for (_, device) in beside {
             if let Some(fault) = with_dom0(device, node) {
-                if !can_be_withheld(machine, node) {
+                if !can_be_withheld(&machine.board, node) {
                     return Err(machine.refuse(device.line, fault));
                 }
                 withheld.push(node.path.clone());
@@ -58,8 +79,17 @@ pub(super) fn check(
     Ok(withheld)
 }
 
+/// The nodes that the machine file wants to be nobody's.
+fn nobodys(machine: &MachineFile, base: &BaseTree) -> Result<Vec<String>, Error> {
+    let find = |At { value, line }: &At<String>| {
+        let node = super::find(base, value).map_err(|fault| machine.refuse(*line, fault))?;
+        Ok(node.path.clone())
+    };
+    machine.withhold.iter().map(find).collect()
+}
+
 /// Whether `path` lies below `outer`.
-fn is_inside(path: &str, outer: &str) -> bool {
+pub(crate) fn is_inside(path: &str, outer: &str) -> bool {
     path.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }
 
@@ -129,17 +159,18 @@ fn with_dom0(device: &Device, node: &Node) -> Option<Fault> {
     })
 }
 
-fn can_be_withheld(machine: &MachineFile, node: &Node) -> bool {
-    !node.enabled || node.compatible.iter().any(|c| machine.board.slots.contains(c))
+/// Whether nobody misses this node.
+pub(crate) fn can_be_withheld(board: &Board, node: &Node) -> bool {
+    !node.enabled || node.compatible.iter().any(|c| board.slots.contains(c))
 }
 
 /// The address of the first page frame of both.
-fn shared_page(one: &[Region], other: &[Region]) -> Option<u64> {
+pub(crate) fn shared_page(one: &[Region], other: &[Region]) -> Option<u64> {
     one.iter()
         .find_map(|a| other.iter().find_map(|b| a.shared_page(*b)))
 }
 
-fn shared_interrupt(one: &[Spi], other: &[Spi]) -> Option<u32> {
+pub(crate) fn shared_interrupt(one: &[Spi], other: &[Spi]) -> Option<u32> {
     one.iter()
         .map(|spi| spi.intid())
         .find(|intid| other.iter().any(|spi| spi.intid() == *intid))

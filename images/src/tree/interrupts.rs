@@ -1,17 +1,16 @@
 //! Interrupts as the GIC's own numbers: `interrupts`, `interrupts-extended`, `interrupt-parent` and `interrupt-map`
 //! (Devicetree Specification, 2.4; the cells of the GIC: Linux's `arm,gic.yaml`).
 
-use std::collections::HashMap;
-
 use dtoolkit::Node as _;
-use dtoolkit::standard::NodeStandard;
 
-use super::Placed;
+use super::{Phandles, Placed};
 
 /// The first shared peripheral interrupt's INTID; below are the processors' private ones.
 const FIRST_SPI: u32 = 32;
 /// Shared peripheral interrupts of a GIC: INTIDs 32..=1019.
 const SPIS: u32 = 988;
+/// More nexuses in a row than any board has: a bound for those that point at each other.
+const MAX_NEXUSES: usize = 8;
 
 /// What a node says of its interrupts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -59,10 +58,10 @@ impl Spi {
 }
 
 /// The interrupt controllers of a tree.
-pub(crate) struct Controllers {
+pub(crate) struct Controllers<'a> {
     /// What each placed node is to interrupts.
     kinds: Vec<Kind>,
-    by_phandle: HashMap<u32, usize>,
+    phandles: &'a Phandles,
 }
 
 #[derive(Clone, Copy)]
@@ -75,32 +74,25 @@ enum Kind {
     Other { cells: u32 },
 }
 
-impl Controllers {
-    pub(crate) fn of(placed: &[Placed<'_>]) -> Self {
+impl<'a> Controllers<'a> {
+    pub(crate) fn of(placed: &[Placed<'_>], phandles: &'a Phandles) -> Self {
         let kind = |at: &Placed<'_>| {
             let Some(cells) = at.cell("#interrupt-cells") else {
                 return Kind::Device;
             };
             let gic = at
-                .node
                 .compatible()
-                .into_iter()
-                .flatten()
-                .any(|c| c.starts_with("arm,") && c.contains("gic"));
+                .iter()
+                .any(|c| c == "qcom,msm-qgic2" || (c.starts_with("arm,") && c.contains("gic")));
             if gic && cells >= 3 {
                 Kind::Gic { cells }
             } else {
                 Kind::Other { cells }
             }
         };
-        let phandle = |at: &Placed<'_>| at.cell("phandle").or_else(|| at.cell("linux,phandle"));
         Self {
             kinds: placed.iter().map(kind).collect(),
-            by_phandle: placed
-                .iter()
-                .enumerate()
-                .filter_map(|(i, at)| Some((phandle(at)?, i)))
-                .collect(),
+            phandles,
         }
     }
 
@@ -108,15 +100,14 @@ impl Controllers {
         let at = &placed[index];
         let mut interrupts = Interrupts::default();
         if !matches!(self.kinds[index], Kind::Device) {
-            interrupts.refused = Some("it is an interrupt controller or nexus".to_owned());
+            interrupts.refuse("it is an interrupt controller or nexus");
         }
         // `interrupts-extended` takes precedence where a node has both.
         if let Some(cells) = at.cells("interrupts-extended") {
-            self.extended(&cells, &mut interrupts);
+            self.extended(placed, index, &cells, &mut interrupts);
         } else if at.node.property("interrupts").is_some() {
             match (at.cells("interrupts"), self.parent(placed, index)) {
-                (Some(cells), Ok(Kind::Gic { cells: width })) => specifiers(&cells, width, &mut interrupts),
-                (Some(_), Ok(_)) => interrupts.refuse("they do not go to the GIC directly"),
+                (Some(cells), Ok(parent)) => self.specifiers(placed, index, parent, &cells, &mut interrupts),
                 (Some(_), Err(why)) => interrupts.refuse(why),
                 (None, _) => interrupts.refuse("its interrupts are malformed"),
             }
@@ -133,90 +124,156 @@ impl Controllers {
     }
 
     /// The interrupt parent of a node: the nearest `interrupt-parent`, or controller above.
-    fn parent(&self, placed: &[Placed<'_>], index: usize) -> Result<Kind, &'static str> {
+    fn parent(&self, placed: &[Placed<'_>], index: usize) -> Result<usize, &'static str> {
         let mut node = index;
         loop {
             if let Some(phandle) = placed[node].cell("interrupt-parent") {
-                let parent = self
-                    .by_phandle
+                return self
+                    .phandles
                     .get(&phandle)
-                    .ok_or("its interrupt-parent does not exist")?;
-                return Ok(self.kinds[*parent]);
+                    .copied()
+                    .ok_or("its interrupt-parent does not exist");
             }
             node = placed[node].parent.ok_or("it has no interrupt parent")?;
             if !matches!(self.kinds[node], Kind::Device) {
-                return Ok(self.kinds[node]);
+                return Ok(node);
             }
         }
     }
 
-    fn extended(&self, mut cells: &[u32], interrupts: &mut Interrupts) {
+    fn specifiers(
+        &self,
+        placed: &[Placed<'_>],
+        index: usize,
+        parent: usize,
+        cells: &[u32],
+        interrupts: &mut Interrupts,
+    ) {
+        let (Kind::Gic { cells: width } | Kind::Other { cells: width }) = self.kinds[parent] else {
+            return interrupts.refuse(NO_CONTROLLER);
+        };
+        if width == 0 {
+            return interrupts.refuse("its interrupts are malformed");
+        }
+        let specifiers = cells.chunks_exact(width as usize);
+        if !specifiers.remainder().is_empty() {
+            interrupts.refuse("its interrupts are malformed");
+        }
+        for specifier in specifiers {
+            interrupts.add(self.route(placed, index, parent, specifier));
+        }
+    }
+
+    fn extended(&self, placed: &[Placed<'_>], index: usize, mut cells: &[u32], interrupts: &mut Interrupts) {
         while let Some((phandle, rest)) = cells.split_first() {
-            let Some(&controller) = self.by_phandle.get(phandle) else {
+            let Some(&controller) = self.phandles.get(phandle) else {
                 return interrupts.refuse("an interrupt goes to a controller that does not exist");
             };
-            let width = match self.kinds[controller] {
-                Kind::Device => {
-                    return interrupts.refuse("an interrupt goes to a node that is no controller");
-                }
-                Kind::Gic { cells } | Kind::Other { cells } => cells as usize,
+            let (Kind::Gic { cells: width } | Kind::Other { cells: width }) = self.kinds[controller] else {
+                return interrupts.refuse(NO_CONTROLLER);
             };
-            let Some((specifier, rest)) = rest.split_at_checked(width) else {
+            let Some((specifier, rest)) = rest.split_at_checked(width as usize) else {
                 return interrupts.refuse("its interrupts are malformed");
             };
-            match self.kinds[controller] {
-                Kind::Gic { .. } => interrupts.add(specifier),
-                _ => interrupts.refuse("they do not go to the GIC directly"),
-            }
+            interrupts.add(self.route(placed, index, controller, specifier));
             cells = rest;
         }
     }
 
+    /// The GIC's interrupt that `specifier` for `controller` comes out at, through every nexus between.
+    fn route(
+        &self,
+        placed: &[Placed<'_>],
+        device: usize,
+        controller: usize,
+        specifier: &[u32],
+    ) -> Result<Spi, String> {
+        let mut unit = placed[device].cells("reg").unwrap_or_default();
+        let mut controller = controller;
+        let mut specifier = specifier.to_vec();
+        for _ in 0..MAX_NEXUSES {
+            if matches!(self.kinds[controller], Kind::Gic { .. }) {
+                return Spi::decode(&specifier);
+            }
+            let nexus = &placed[controller];
+            let map = nexus.cells("interrupt-map").ok_or(NOT_TO_THE_GIC)?;
+            let mut wanted = unit;
+            wanted.resize(nexus.cell("#address-cells").unwrap_or(2).min(4) as usize, 0);
+            wanted.extend(&specifier);
+            let mask = nexus.cells("interrupt-map-mask").unwrap_or_default();
+            let mask = |cell: usize| mask.get(cell).copied().unwrap_or(u32::MAX);
+            let same = |entry: &Entry<'_>| {
+                entry.child.len() == wanted.len()
+                    && (0..wanted.len()).all(|i| entry.child[i] & mask(i) == wanted[i] & mask(i))
+            };
+            let entry = self.entries(placed, controller, &map).find(same);
+            let entry = entry.ok_or("its nexus's interrupt-map does not tell where they go")?;
+            controller = entry.parent;
+            unit = entry.parent_unit.to_vec();
+            specifier = entry.specifier.to_vec();
+        }
+        Err(NOT_TO_THE_GIC.to_owned())
+    }
+
+    /// The entries of a nexus's `interrupt-map`, up to the first that makes no sense.
+    fn entries<'m>(
+        &self,
+        placed: &[Placed<'_>],
+        nexus: usize,
+        mut map: &'m [u32],
+    ) -> impl Iterator<Item = Entry<'m>> {
+        let unit = placed[nexus].cell("#address-cells").unwrap_or(2) as usize;
+        let child = match self.kinds[nexus] {
+            Kind::Other { cells } | Kind::Gic { cells } => unit.checked_add(cells as usize),
+            Kind::Device => None,
+        };
+        std::iter::from_fn(move || {
+            let (child, rest) = map.split_at_checked(child?)?;
+            let (phandle, rest) = rest.split_first()?;
+            let parent = *self.phandles.get(phandle)?;
+            let (Kind::Gic { cells } | Kind::Other { cells }) = self.kinds[parent] else {
+                return None;
+            };
+            let unit = placed[parent].cell("#address-cells").unwrap_or(0) as usize;
+            let (parent_unit, rest) = rest.split_at_checked(unit)?;
+            let (specifier, rest) = rest.split_at_checked(cells as usize)?;
+            map = rest;
+            Some(Entry {
+                child,
+                parent,
+                parent_unit,
+                specifier,
+            })
+        })
+    }
+
     /// The interrupts a nexus (a PCI host bridge) passes on to the GIC. Each counts once, whatever raises it.
-    fn map(&self, placed: &[Placed<'_>], index: usize, mut map: &[u32], interrupts: &mut Interrupts) {
-        let at = &placed[index];
-        let unit = at.cell("#address-cells").unwrap_or(2) as usize;
-        let Kind::Other { cells: specifier } = self.kinds[index] else {
-            return;
-        };
-        let Some(skip) = unit.checked_add(specifier as usize) else {
-            return;
-        };
-        while let Some((&phandle, rest)) = map.get(skip..).and_then(<[u32]>::split_first) {
-            let Some(&parent) = self.by_phandle.get(&phandle) else {
-                return;
-            };
-            let Kind::Gic { cells } = self.kinds[parent] else {
-                return;
-            };
-            let parent_unit = placed[parent].cell("#address-cells").unwrap_or(0) as usize;
-            let Some(end) = parent_unit.checked_add(cells as usize) else {
-                return;
-            };
-            let Some((entry, next)) = rest.split_at_checked(end) else {
-                return;
-            };
-            if let Ok(spi) = Spi::decode(&entry[parent_unit..])
+    fn map(&self, placed: &[Placed<'_>], index: usize, map: &[u32], interrupts: &mut Interrupts) {
+        for entry in self.entries(placed, index, map) {
+            if matches!(self.kinds[entry.parent], Kind::Gic { .. })
+                && let Ok(spi) = Spi::decode(entry.specifier)
                 && !interrupts.spis.contains(&spi)
             {
                 interrupts.spis.push(spi);
             }
-            map = next;
         }
     }
 }
 
-fn specifiers(cells: &[u32], width: u32, interrupts: &mut Interrupts) {
-    let specifiers = cells.chunks_exact(width as usize);
-    if !specifiers.remainder().is_empty() {
-        interrupts.refuse("its interrupts are malformed");
-    }
-    specifiers.for_each(|specifier| interrupts.add(specifier));
+const NOT_TO_THE_GIC: &str = "they do not go to the GIC directly";
+const NO_CONTROLLER: &str = "an interrupt goes to a node that is no controller";
+
+/// An entry of an `interrupt-map`.
+struct Entry<'m> {
+    child: &'m [u32],
+    parent: usize,
+    parent_unit: &'m [u32],
+    specifier: &'m [u32],
 }
 
 impl Interrupts {
-    fn add(&mut self, specifier: &[u32]) {
-        match Spi::decode(specifier) {
+    fn add(&mut self, spi: Result<Spi, String>) {
+        match spi {
             Ok(spi) => self.spis.push(spi),
             Err(why) => self.refuse(&why),
         }

@@ -80,21 +80,14 @@ enum Translation {
 
 impl Buses {
     pub(crate) fn of(placed: &[Placed<'_>]) -> Self {
-        // Defaults of the Devicetree Specification, 2.3.5.
-        let cells = |at: &Placed<'_>| {
-            (
-                at.cell("#address-cells").unwrap_or(2),
-                at.cell("#size-cells").unwrap_or(1),
-            )
-        };
         let bus = |at: &Placed<'_>| {
-            let (address_cells, size_cells) = cells(at);
+            let (address_cells, size_cells) = at.address_and_size_cells();
             let to_parent = match (at.parent, at.cells("ranges")) {
                 (None, _) => Translation::Same,
                 (_, None) => Translation::None,
                 (_, Some(ranges)) if ranges.is_empty() => Translation::Same,
                 (Some(parent), Some(ranges)) => {
-                    let (parent_cells, _) = cells(&placed[parent]);
+                    let (parent_cells, _) = placed[parent].address_and_size_cells();
                     windows(&ranges, [address_cells, parent_cells, size_cells])
                 }
             };
@@ -180,7 +173,10 @@ fn windows(ranges: &[u32], widths: [u32; 3]) -> Translation {
 }
 
 /// Splits cells into tuples of numbers of so many cells each (one or two), if they come out even.
-fn tuples<const N: usize>(cells: &[u32], widths: [u32; N]) -> Option<impl Iterator<Item = [u64; N]>> {
+pub(super) fn tuples<const N: usize>(
+    cells: &[u32],
+    widths: [u32; N],
+) -> Option<impl Iterator<Item = [u64; N]>> {
     let whole = widths.iter().sum::<u32>() as usize;
     let tuple = move |mut cells: &[u32]| {
         widths.map(|width| {
