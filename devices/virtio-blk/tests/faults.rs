@@ -51,7 +51,8 @@ fn dead_and_back(mut rig: Rig, fault: DeviceFault) {
         } else {
             BlockOp::Read
         };
-        rig.transfer(0, op, 3 * (round / 2), &pages(3)).expect("room");
+        rig.transfer(0, op, 3 * (round / 2), &[(0, 1), (5, 2)])
+            .expect("room");
         if round % 50 == 0 {
             rig.drain();
         }
