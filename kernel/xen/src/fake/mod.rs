@@ -187,6 +187,24 @@ impl FakeXen {
         let ports = domain.ports.in_use();
         assert!(ports.is_empty(), "domain {} still has ports {ports:?}", id.0);
     }
+
+    /// The end of a test in which every device was removed: besides, no device of it is left in XenStore, and no
+    /// transaction is open.
+    ///
+    /// # Panics
+    /// There is.
+    pub fn assert_nothing_left(&self, id: DomId) {
+        self.assert_nothing_held(id);
+        let xenstored = self.xenstored();
+        let devices = xenstored.devices_of(id);
+        assert!(devices.is_empty(), "domain {} still has {devices:?}", id.0);
+        assert_eq!(
+            xenstored.open_transactions(id),
+            0,
+            "domain {} left a transaction open",
+            id.0
+        );
+    }
 }
 
 /// One domain: its seams, and what tests do in its name. Clones are the same domain.

@@ -169,6 +169,30 @@ impl XenStored {
             .count()
     }
 
+    /// The directories of the devices that name a domain as their backend.
+    pub fn devices_of(&self, domain: DomId) -> Vec<String> {
+        let state = self.state.borrow();
+        let mut level = Vec::from([absolute(domain, "backend")]);
+        for _ in ["kind", "frontend", "devid"] {
+            let below = |top: &String| {
+                state
+                    .tree
+                    .children(top)
+                    .into_iter()
+                    .map(move |name| format!("{top}/{name}"))
+                    .collect::<Vec<_>>()
+            };
+            level = level.iter().flat_map(below).collect();
+        }
+        level
+    }
+
+    /// Transactions that a domain has begun and not ended.
+    pub fn open_transactions(&self, domain: DomId) -> usize {
+        self.with_connection(domain, |connection, _| connection.transactions.len())
+            .unwrap_or(0)
+    }
+
     /// Bytes that wait to go to a domain.
     pub fn queued(&self, domain: DomId) -> usize {
         let state = self.state.borrow();
