@@ -10,6 +10,8 @@ use outrigger_devices::{
 };
 use outrigger_xen::fake::Domain;
 
+use crate::quiet::quiet;
+
 pub const SECTOR: usize = 512;
 
 /// One request as the device saw it.
@@ -174,13 +176,9 @@ impl Core {
     }
 }
 
-impl BlockDevice for FakeDisk {
-    fn limits(&self) -> BlockLimits {
-        self.0.borrow().limits
-    }
-
+impl Core {
     fn submit(&mut self, queue: usize, request: &BlockRequest<'_>) -> Result<(), QueueFull> {
-        let core = &mut *self.0.borrow_mut();
+        let core = self;
         assert!(!core.quiesced, "submitted to a stopped device");
         let bytes: u64 = request
             .segments
@@ -221,7 +219,7 @@ impl BlockDevice for FakeDisk {
     }
 
     fn commit(&mut self, queue: usize) {
-        let core = &mut *self.0.borrow_mut();
+        let core = self;
         core.commits += 1;
         let Queue {
             submitted, committed, ..
@@ -229,34 +227,50 @@ impl BlockDevice for FakeDisk {
         committed.append(submitted);
     }
 
-    fn reap(&mut self, queue: usize, each: &mut dyn FnMut(Completion)) -> Result<(), DeviceFault> {
+    fn reap(&mut self, queue: usize) -> (Vec<Completion>, Option<DeviceFault>) {
+        let core = self;
         let mut completions = Vec::new();
-        let fault = {
-            let core = &mut *self.0.borrow_mut();
-            core.queues[queue].armed = false;
-            while !core.queues[queue].committed.is_empty() && (!core.held || core.allowed > 0) {
-                if core.fault.is_some() {
-                    break;
-                }
-                core.allowed = core.allowed.saturating_sub(1);
-                let committed = &mut core.queues[queue].committed;
-                let at = match &mut core.order {
-                    Order::First => 0,
-                    Order::Last => committed.len() - 1,
-                    Order::Any(seed) => {
-                        *seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-                        (*seed >> 33) as usize % committed.len()
-                    }
-                };
-                let request = committed.remove(at);
-                let status = core.perform(&request);
-                completions.push(Completion {
-                    tag: request.tag,
-                    status,
-                });
+        core.queues[queue].armed = false;
+        while !core.queues[queue].committed.is_empty() && (!core.held || core.allowed > 0) {
+            if core.fault.is_some() {
+                break;
             }
-            core.fault
-        };
+            core.allowed = core.allowed.saturating_sub(1);
+            let committed = &mut core.queues[queue].committed;
+            let at = match &mut core.order {
+                Order::First => 0,
+                Order::Last => committed.len() - 1,
+                Order::Any(seed) => {
+                    *seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                    (*seed >> 33) as usize % committed.len()
+                }
+            };
+            let request = committed.remove(at);
+            let status = core.perform(&request);
+            completions.push(Completion {
+                tag: request.tag,
+                status,
+            });
+        }
+        (completions, core.fault)
+    }
+}
+
+impl BlockDevice for FakeDisk {
+    fn limits(&self) -> BlockLimits {
+        self.0.borrow().limits
+    }
+
+    fn submit(&mut self, queue: usize, request: &BlockRequest<'_>) -> Result<(), QueueFull> {
+        quiet(|| self.0.borrow_mut().submit(queue, request))
+    }
+
+    fn commit(&mut self, queue: usize) {
+        quiet(|| self.0.borrow_mut().commit(queue));
+    }
+
+    fn reap(&mut self, queue: usize, each: &mut dyn FnMut(Completion)) -> Result<(), DeviceFault> {
+        let (completions, fault) = quiet(|| self.0.borrow_mut().reap(queue));
         completions.into_iter().for_each(each);
         fault.map_or(Ok(()), Err)
     }

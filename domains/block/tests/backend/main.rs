@@ -1,4 +1,5 @@
 //! The block backend on FakeXen: a real XenBus, real rings, a disk that reaches memory only over the bus.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod counts;
 mod data;
@@ -8,5 +9,6 @@ mod hostile;
 mod lifecycle;
 mod partitions;
 mod pressure;
+mod quiet;
 mod random;
 mod world;

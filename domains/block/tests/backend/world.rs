@@ -12,12 +12,13 @@ use outrigger_xen::{Clock, Cpu, DomId, Wake};
 use outrigger_xenbus::{Backend, DeviceId};
 
 use crate::disk::{self, FakeDisk, Handle};
+use crate::quiet::Quiet;
 
 pub const DD: DomId = DomId(3);
 pub const FE: DomId = DomId(7);
 pub const OTHER: DomId = DomId(8);
 
-type Served = Block<'static, Domain, FakeDisk, FakePages>;
+type Served = Block<'static, Quiet, FakeDisk, FakePages>;
 
 pub struct World {
     pub xen: FakeXen,
@@ -67,7 +68,8 @@ impl World {
             ts.create_domain(domain);
         }
         let dd: &'static Domain = Box::leak(Box::new(xen.domain(DD)));
-        let block: &'static Served = Box::leak(Box::new(Block::new(dd, Budget::default())));
+        let quiet: &'static Quiet = Box::leak(Box::new(Quiet(dd.clone())));
+        let block: &'static Served = Box::leak(Box::new(Block::new(quiet, Budget::default())));
         let disks = (0..)
             .zip(disks)
             .map(|(irq, limits)| {
