@@ -105,7 +105,8 @@ pub struct NetLimits {
     pub link: bool,
 }
 
-/// A network device behind a driver. The calls on the data path neither allocate nor wait.
+/// A network device behind a driver. It hands over every frame on its wire, whomever it is addressed to. The calls on the
+/// data path neither allocate nor wait.
 pub trait NetDevice {
     /// What the device is now.
     fn limits(&self) -> NetLimits;
@@ -146,9 +147,9 @@ pub trait NetDevice {
         each: &mut dyn FnMut(RxBuffer),
     ) -> Result<(), DeviceFault>;
 
-    /// Asks for an interrupt at the next frame received or, if the send queue was found full, read; then looks once more:
-    /// true if there is something already, so that the caller takes another turn instead of sleeping.
-    fn arm(&mut self, queue: usize) -> bool;
+    /// Asks for an interrupt at the next frame received and, if `sent`, at the next frame read; then looks once more: true if
+    /// there is something already, so that the caller takes another turn instead of sleeping.
+    fn arm(&mut self, queue: usize, sent: bool) -> bool;
 
     /// Reads and acknowledges the device's interrupt cause.
     fn acknowledge(&mut self) -> Interrupt;

@@ -1,0 +1,115 @@
+//! The internet checksum (RFC 1071, RFC 1624), over bytes and over pages.
+
+use core::net::IpAddr;
+
+use outrigger_ring::SharedPages;
+
+/// A running one's complement sum. Bytes are taken as little-endian 16-bit words, which changes nothing but the byte order of
+/// the result (RFC 1071, 2.B).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    sum: u64,
+    /// An odd number of bytes was added so far.
+    odd: bool,
+}
+
+impl Sum {
+    /// Of nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn add(&mut self, part: u64, len: usize) {
+        let part = fold(part);
+        let part = if self.odd { part.swap_bytes() } else { part };
+        self.sum += u64::from(part);
+        self.odd ^= len % 2 == 1;
+    }
+
+    /// Adds bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        let (pairs, rest) = bytes.as_chunks::<2>();
+        let mut part: u64 = pairs
+            .iter()
+            .map(|pair| u64::from(u16::from_le_bytes(*pair)))
+            .sum();
+        part += rest.first().map_or(0, |byte| u64::from(*byte));
+        self.add(part, bytes.len());
+    }
+
+    /// Adds `len` bytes of memory from `at` on.
+    pub fn memory<M: SharedPages>(&mut self, memory: &M, at: usize, len: usize) {
+        let end = at + len;
+        let mut part: u64 = 0;
+        let mut here = at;
+        // By memory's own alignment: a byte at an odd address is the upper half of its word.
+        let byte = |here: usize| u64::from(memory.load_u8(here)) << (8 * (here % 2));
+        while here < end && !here.is_multiple_of(4) {
+            part += byte(here);
+            here += 1;
+        }
+        while here + 4 <= end {
+            part += u64::from(memory.load_u32(here));
+            here += 4;
+        }
+        while here < end {
+            part += byte(here);
+            here += 1;
+        }
+        let part = fold(part);
+        let part = if at.is_multiple_of(2) {
+            part
+        } else {
+            part.swap_bytes()
+        };
+        self.add(u64::from(part), len);
+    }
+
+    /// Adds the pseudo header of TCP or UDP: addresses, protocol, and the length of transport header and payload.
+    pub fn pseudo_header(&mut self, source: IpAddr, destination: IpAddr, protocol: u8, len: usize) {
+        for address in [source, destination] {
+            match address {
+                IpAddr::V4(address) => self.bytes(&address.octets()),
+                IpAddr::V6(address) => self.bytes(&address.octets()),
+            }
+        }
+        // Below 2¹⁶ always: a frame is no longer.
+        let [.., high, low] = len.to_be_bytes();
+        self.bytes(&[0, protocol, high, low]);
+    }
+
+    /// The sum, as the two bytes that a partial checksum is stored as.
+    pub fn partial(self) -> [u8; 2] {
+        fold(self.sum).to_le_bytes()
+    }
+
+    /// The checksum, as it is stored. Never 0, which UDP takes for "none"; 0xffff means the same number.
+    pub fn finish(self) -> [u8; 2] {
+        match !fold(self.sum) {
+            0 => [0xff, 0xff],
+            sum => sum.to_le_bytes(),
+        }
+    }
+}
+
+fn fold(mut sum: u64) -> u16 {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
+
+/// The checksum after one 16-bit field that it covers has changed (RFC 1624, equation 3). All in network order.
+pub fn update(checksum: [u8; 2], old: [u8; 2], new: [u8; 2]) -> [u8; 2] {
+    let word = |bytes| u64::from(u16::from_le_bytes(bytes));
+    (!fold((word(checksum) ^ 0xffff) + (word(old) ^ 0xffff) + word(new))).to_le_bytes()
+}
+
+/// The checksum of an IPv4 header, whose own field is taken for 0.
+pub fn ipv4_header(header: &[u8]) -> [u8; 2] {
+    let mut sum = Sum::new();
+    let (before, after) = header.split_at(header.len().min(10));
+    sum.bytes(before);
+    sum.bytes(after.get(2..).unwrap_or_default());
+    (!fold(sum.sum)).to_le_bytes()
+}

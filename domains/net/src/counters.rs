@@ -1,0 +1,119 @@
+//! What vifs and network cards have done.
+
+use core::fmt;
+use core::ops::AddAssign;
+
+/// Why a frame went nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drop {
+    /// Its slots made no packet.
+    Refused,
+    /// Xen did not let us copy it: a bad grant.
+    Grant,
+    /// Its headers do not fit what is said of it, or it is too long.
+    Malformed,
+    /// Sent from a hardware address that is not the guest's.
+    SourceMac,
+    /// Sent from an IP address that is not the guest's.
+    SourceIp,
+    /// Tagged although it must not be, or for a VLAN that nobody is in.
+    Vlan,
+    /// Nobody has that address.
+    NoDestination,
+    /// Too many broadcasts.
+    Flood,
+    /// The receiving guest had not posted enough empty pages.
+    NoBuffer,
+    /// No memory of our own.
+    NoMemory,
+    /// The network card's link is down, or it has failed.
+    NoCarrier,
+}
+
+impl Drop {
+    /// How many reasons there are.
+    pub const COUNT: usize = 11;
+
+    /// All of them, with their names.
+    pub const ALL: [(Self, &'static str); Self::COUNT] = [
+        (Self::Refused, "refused"),
+        (Self::Grant, "bad grant"),
+        (Self::Malformed, "malformed"),
+        (Self::SourceMac, "source MAC"),
+        (Self::SourceIp, "source IP"),
+        (Self::Vlan, "VLAN"),
+        (Self::NoDestination, "no destination"),
+        (Self::Flood, "flood"),
+        (Self::NoBuffer, "no buffer"),
+        (Self::NoMemory, "no memory"),
+        (Self::NoCarrier, "no carrier"),
+    ];
+}
+
+/// Sums since a vif connected or a card came up. TX and RX are the guest's, or the card's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames taken from the guest.
+    pub tx_frames: u64,
+    /// Their bytes.
+    pub tx_bytes: u64,
+    /// Frames given to the guest.
+    pub rx_frames: u64,
+    /// Their bytes.
+    pub rx_bytes: u64,
+    /// Frames of the guest that went nowhere, by [`Drop`].
+    pub tx_dropped: [u64; Drop::COUNT],
+    /// Frames for the guest that it did not get, by [`Drop`].
+    pub rx_dropped: [u64; Drop::COUNT],
+    /// Notifications sent.
+    pub notifications: u64,
+}
+
+impl Counters {
+    /// One frame of the guest's went nowhere.
+    pub(crate) fn drop_tx(&mut self, why: Drop) {
+        self.tx_dropped[why as usize] += 1;
+    }
+
+    /// One frame for the guest was lost.
+    pub(crate) fn drop_rx(&mut self, why: Drop) {
+        self.rx_dropped[why as usize] += 1;
+    }
+}
+
+impl AddAssign for Counters {
+    fn add_assign(&mut self, other: Self) {
+        self.tx_frames += other.tx_frames;
+        self.tx_bytes += other.tx_bytes;
+        self.rx_frames += other.rx_frames;
+        self.rx_bytes += other.rx_bytes;
+        for (sums, others) in [
+            (&mut self.tx_dropped, other.tx_dropped),
+            (&mut self.rx_dropped, other.rx_dropped),
+        ] {
+            for (sum, other) in sums.iter_mut().zip(others) {
+                *sum += other;
+            }
+        }
+        self.notifications += other.notifications;
+    }
+}
+
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "TX {} frames ({} bytes), RX {} frames ({} bytes), {} notifications",
+            self.tx_frames, self.tx_bytes, self.rx_frames, self.rx_bytes, self.notifications
+        )?;
+        for (way, dropped) in [("TX", self.tx_dropped), ("RX", self.rx_dropped)] {
+            for (why, name) in Drop::ALL {
+                let count = dropped[why as usize];
+                if count > 0 {
+                    write!(f, ", {way} dropped for {name}: {count}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,345 @@
+//! Where frames go. Guests' own addresses are known, not learned, so that nobody can take one over; what is not a guest's is on
+//! the wire. Only ports that are declared open (a guest that bridges others) learn.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use outrigger_xen::Instant;
+
+use crate::counters::Drop;
+use crate::filter::SourceFilter;
+use crate::multicast::MulticastFilter;
+use crate::packet::{Mac, Packet};
+use crate::rate::Bucket;
+use crate::set::Set;
+use crate::table::MacTable;
+
+/// Most vifs.
+pub(crate) const MAX_VIFS: usize = 128;
+
+/// Copies of frames to all that one guest may cause: that many at once, and a second.
+const VIF_FLOOD: (u64, u64) = (512, 2048);
+/// The same of a wire.
+const WIRE_FLOOD: (u64, u64) = (2048, 8192);
+
+/// Greatest VLAN.
+const VLAN_MAX: u16 = 4094;
+
+/// A bridge.
+#[derive(Debug)]
+struct Segment {
+    name: String,
+    uplink: Option<usize>,
+    flood: Bucket,
+}
+
+/// Who can hear each other: a segment and a VLAN in it (0: untagged).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lan {
+    segment: u16,
+    pub vlan: u16,
+}
+
+impl Lan {
+    fn key(self) -> u32 {
+        u32::from(self.segment) << 16 | u32::from(self.vlan)
+    }
+}
+
+/// A vif's place.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub lan: Lan,
+    pub mac: Mac,
+    pub filter: SourceFilter,
+    pub multicast: MulticastFilter,
+    flood: Bucket,
+    /// Others may be behind it: it learns, and gets what is for nobody known.
+    open: bool,
+}
+
+/// Where one frame goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Targets {
+    /// To these vifs.
+    pub vifs: Set,
+    /// To this card.
+    pub wire: Option<usize>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Switch {
+    segments: Vec<Segment>,
+    ports: Vec<Option<Port>>,
+    /// Ports by address: open addressing, rebuilt at each change.
+    known: Vec<u8>,
+    /// Open ports there are.
+    open: Set,
+    table: MacTable,
+}
+
+const NOBODY: u8 = u8::MAX;
+const KNOWN_PLACES: usize = 4 * MAX_VIFS;
+
+/// A second in which a flood bucket gains one token each.
+fn flood((burst, per_second): (u64, u64), now: Instant) -> Bucket {
+    Bucket::new(1, Duration::from_secs(1) / per_second as u32, burst, now)
+}
+
+/// Addresses that bridges keep to themselves (IEEE 802.1D, 7.12.6).
+fn is_link_local(mac: Mac) -> bool {
+    mac.0[..5] == [0x01, 0x80, 0xc2, 0, 0] && mac.0[5] < 0x10
+}
+
+fn place(lan: Lan, mac: Mac) -> usize {
+    let [a, b, c, d, e, f] = mac.0;
+    let bits = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]) ^ u64::from(lan.key()) << 24;
+    (bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize % KNOWN_PLACES
+}
+
+impl Switch {
+    pub fn new() -> Self {
+        Self {
+            segments: Vec::new(),
+            ports: (0..MAX_VIFS).map(|_| None).collect(),
+            known: alloc::vec![NOBODY; KNOWN_PLACES],
+            open: Set::default(),
+            table: MacTable::default(),
+        }
+    }
+
+    /// Adds a segment, with a card for its wire if it has one.
+    pub fn add_segment(&mut self, name: String, uplink: Option<usize>, now: Instant) {
+        self.segments.push(Segment {
+            name,
+            uplink,
+            flood: flood(WIRE_FLOOD, now),
+        });
+    }
+
+    /// The LAN that a vif's `bridge=` and `vlan=` name. No name is the first segment's.
+    pub fn lan(&self, bridge: Option<&str>, vlan: Option<&str>) -> Result<Lan, String> {
+        let bridge = bridge.unwrap_or_default();
+        let named = |segment: &Segment| bridge.is_empty() || segment.name == bridge;
+        let segment = self.segments.iter().position(named).ok_or_else(|| {
+            let names: Vec<&str> = self
+                .segments
+                .iter()
+                .map(|segment| segment.name.as_str())
+                .collect();
+            format!(
+                "\"{}\" is no segment of this domain; there is {}",
+                bridge.escape_default(),
+                names.join(", ")
+            )
+        })?;
+        let vlan = match vlan.unwrap_or_default() {
+            "" => 0,
+            text => text
+                .parse()
+                .ok()
+                .filter(|vlan| (1..=VLAN_MAX).contains(vlan))
+                .ok_or_else(|| format!("vlan \"{}\" is not 1 to {VLAN_MAX}", text.escape_default()))?,
+        };
+        Ok(Lan {
+            segment: segment as u16,
+            vlan,
+        })
+    }
+
+    /// Who has an address already.
+    pub fn owner(&self, lan: Lan, mac: Mac) -> Option<usize> {
+        let start = place(lan, mac);
+        (0..KNOWN_PLACES)
+            .map(|step| self.known[(start + step) % KNOWN_PLACES])
+            .take_while(|port| *port != NOBODY)
+            .find(|port| {
+                self.ports[usize::from(*port)]
+                    .as_ref()
+                    .is_some_and(|port| port.lan == lan && port.mac == mac)
+            })
+            .map(usize::from)
+    }
+
+    /// A vif is there from now on.
+    pub fn plug(&mut self, vif: usize, lan: Lan, mac: Mac, filter: SourceFilter, now: Instant) {
+        if filter.mac.is_none() {
+            self.open.insert(vif);
+        }
+        self.ports[vif] = Some(Port {
+            lan,
+            mac,
+            open: filter.mac.is_none(),
+            filter,
+            multicast: MulticastFilter::open(),
+            flood: flood(VIF_FLOOD, now),
+        });
+        self.index();
+    }
+
+    /// A vif has gone.
+    pub fn unplug(&mut self, vif: usize) {
+        self.ports[vif] = None;
+        self.open.remove(vif);
+        self.table.forget_port(vif as u8);
+        self.index();
+    }
+
+    fn index(&mut self) {
+        self.known.fill(NOBODY);
+        for (number, port) in self.ports.iter().enumerate() {
+            let Some(port) = port else { continue };
+            let mut at = place(port.lan, port.mac);
+            while self.known[at] != NOBODY {
+                at = (at + 1) % KNOWN_PLACES;
+            }
+            self.known[at] = number as u8;
+        }
+    }
+
+    pub fn port_mut(&mut self, vif: usize) -> Option<&mut Port> {
+        self.ports[vif].as_mut()
+    }
+
+    pub fn lan_of(&self, vif: usize) -> Option<Lan> {
+        self.ports[vif].as_ref().map(|port| port.lan)
+    }
+
+    /// Everybody in `lan` who wants this multicast address, but for `except`.
+    fn listeners(&self, lan: Lan, destination: Mac, except: usize) -> Set {
+        let mut set = Set::default();
+        for (number, port) in self.ports.iter().enumerate() {
+            if let Some(port) = port
+                && port.lan == lan
+                && number != except
+                && (port.open || port.multicast.wants(destination))
+            {
+                set.insert(number);
+            }
+        }
+        set
+    }
+
+    /// Open ports in `lan`, but for `except`.
+    fn open_ports(&self, lan: Lan, except: usize) -> Set {
+        let mut set = Set::default();
+        for number in self.open.iter() {
+            if number != except && self.lan_of(number) == Some(lan) {
+                set.insert(number);
+            }
+        }
+        set
+    }
+
+    /// The vif with an address: its own, or one heard of behind an open port.
+    fn find(&self, lan: Lan, mac: Mac, now: Instant) -> Option<usize> {
+        self.owner(lan, mac).or_else(|| {
+            if self.open.is_empty() {
+                return None;
+            }
+            self.table.find(lan.key(), mac, now).map(usize::from)
+        })
+    }
+
+    /// Where a guest's frame goes.
+    ///
+    /// # Errors
+    /// What it is dropped for.
+    #[inline]
+    pub fn from_vif(
+        &mut self,
+        vif: usize,
+        packet: &Packet,
+        head: &[u8],
+        now: Instant,
+    ) -> Result<Targets, Drop> {
+        let port = self.ports[vif].as_mut().ok_or(Drop::NoDestination)?;
+        port.filter.check(packet, head)?;
+        // A guest that could tag its frames could reach any VLAN of the wire.
+        if packet.vlan.is_some() {
+            return Err(Drop::Vlan);
+        }
+        let (lan, open) = (port.lan, port.open);
+        let wire = self.segments[usize::from(lan.segment)].uplink;
+        let destination = packet.destination;
+        if is_link_local(destination) {
+            return Err(Drop::NoDestination);
+        }
+        if open && self.owner(lan, packet.source).is_some_and(|owner| owner != vif) {
+            return Err(Drop::SourceMac);
+        }
+        if open {
+            self.table.learn(lan.key(), packet.source, vif as u8, now);
+        }
+        if !destination.is_multicast()
+            && let Some(to) = self.find(lan, destination, now)
+        {
+            if to == vif {
+                return Err(Drop::NoDestination);
+            }
+            let mut vifs = Set::default();
+            vifs.insert(to);
+            return Ok(Targets { vifs, wire: None });
+        }
+        let vifs = if destination.is_multicast() {
+            self.listeners(lan, destination, vif)
+        } else {
+            self.open_ports(lan, vif)
+        };
+        if destination.is_multicast() || !vifs.is_empty() {
+            let port = self.ports[vif].as_mut().ok_or(Drop::NoDestination)?;
+            if !port.flood.take(now) {
+                return Err(Drop::Flood);
+            }
+        } else if wire.is_none() {
+            return Err(Drop::NoDestination);
+        }
+        Ok(Targets { vifs, wire })
+    }
+
+    /// Where a frame from the wire of card `nic` goes.
+    ///
+    /// # Errors
+    /// What it is dropped for.
+    #[inline]
+    pub fn from_wire(&mut self, nic: usize, packet: &Packet, now: Instant) -> Result<Targets, Drop> {
+        let is_its = |segment: &Segment| segment.uplink == Some(nic);
+        let segment = self.segments.iter().position(is_its).ok_or(Drop::NoDestination)?;
+        let lan = Lan {
+            segment: segment as u16,
+            vlan: packet.vlan.map_or(0, |tag| tag & 0xfff),
+        };
+        let destination = packet.destination;
+        if is_link_local(destination) {
+            return Err(Drop::NoDestination);
+        }
+        let mut vifs = Set::default();
+        if destination.is_multicast() {
+            vifs = self.listeners(lan, destination, usize::MAX);
+        } else if let Some(to) = self.find(lan, destination, now) {
+            vifs.insert(to);
+            return Ok(Targets { vifs, wire: None });
+        } else if !self.open.is_empty() {
+            vifs = self.open_ports(lan, usize::MAX);
+        }
+        if vifs.is_empty() {
+            return Err(Drop::NoDestination);
+        }
+        if !self.segments[segment].flood.take(now) {
+            return Err(Drop::Flood);
+        }
+        Ok(Targets { vifs, wire: None })
+    }
+
+    /// Forgets what is too old; to be called now and then.
+    pub fn age(&mut self, now: Instant) {
+        if !self.open.is_empty() {
+            self.table.age(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
