@@ -10,6 +10,7 @@
 
 mod boot;
 mod cache;
+mod check;
 mod fetch;
 mod image;
 mod initramfs;
@@ -47,6 +48,14 @@ enum Command {
         /// Scenarios, by the beginning of their names
         names: Vec<String>,
     },
+    /// Check the rules of the house: dependencies, unsafe code, sizes, licences, lints, image budgets, reproducibility
+    Check {
+        /// Checks, by the beginning of their names; all if none is named
+        names: Vec<String>,
+        /// Write the golden files anew instead of comparing with them
+        #[arg(long)]
+        update: bool,
+    },
     /// Print the environment in which cargo builds for the guest: `eval "$(cargo xtask guest-env)"`
     GuestEnv,
 }
@@ -58,6 +67,7 @@ fn run(command: Command) -> Result<()> {
         Command::Fetch => fetch::everything(),
         Command::Image { names } => image::build_named(&names).map(drop),
         Command::Boot { names } => boot::run_named(&names),
+        Command::Check { names, update } => check::run(&names, update),
         Command::GuestEnv => toolchain::print_environment(),
     }
 }

@@ -197,7 +197,8 @@ fn write_wrappers(bin: &Path) -> Result<()> {
     Ok(())
 }
 
-fn host_triple() -> Result<String> {
+/// The host's target, as rustc calls it.
+pub fn host_triple() -> Result<String> {
     let version = process::output(Command::new("rustc").arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("rustc -vV names no host")?.to_owned())

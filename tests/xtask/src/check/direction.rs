@@ -20,11 +20,23 @@ const MAY_NAME: [(&str, &[&str]); 9] = [
     // A driver may stand on its bus, which is no chip.
     (
         "devices/*",
-        &["kernel/abi", "kernel/ring", "kernel/xen", "devices/api", "devices/virtio"],
+        &[
+            "kernel/abi",
+            "kernel/ring",
+            "kernel/xen",
+            "devices/api",
+            "devices/virtio",
+        ],
     ),
     (
         "domains/*",
-        &["kernel/abi", "kernel/ring", "kernel/xen", "devices/api", "domains/*"],
+        &[
+            "kernel/abi",
+            "kernel/ring",
+            "kernel/xen",
+            "devices/api",
+            "domains/*",
+        ],
     ),
     ("images", &[]),
     ("tests/*", &["images"]),
@@ -42,7 +54,9 @@ pub fn check(repository: &Repository, faults: &mut Faults) -> Result<String> {
     for package in &repository.metadata.packages {
         let room = package.room();
         let Some((_, may_name)) = MAY_NAME.iter().find(|(pattern, _)| fits(pattern, &room)) else {
-            faults.add(format!("{room} has no line in MAY_NAME of check/direction.rs; add one"));
+            faults.add(format!(
+                "{room} has no line in MAY_NAME of check/direction.rs; add one"
+            ));
             continue;
         };
         for dependency in &package.dependencies {
@@ -135,7 +149,9 @@ fn image_only(package: &Package) -> Vec<String> {
                 named != "devices/api" && IMAGE_MAY_NAME.iter().any(|pattern| fits(pattern, &named))
             })
     });
-    hidden.map(|dependency| dependency.name.replace('-', "_")).collect()
+    hidden
+        .map(|dependency| dependency.name.replace('-', "_"))
+        .collect()
 }
 
 fn names_hidden(package: &Package, source: &Source, room: &str, hidden: &[String], faults: &mut Faults) {
@@ -236,7 +252,13 @@ mod tests {
         assert!(verdict(&image, "domains/block", "kernel/core", None, true));
         assert!(verdict(&image, "domains/block", "devices/nvme", None, true));
         assert!(!verdict(&image, "domains/block", "devices/nvme", None, false));
-        assert!(!verdict(&image, "domains/block", "devices/nvme-model", None, true));
+        assert!(!verdict(
+            &image,
+            "domains/block",
+            "devices/nvme-model",
+            None,
+            true
+        ));
         let default = package(&[("default", &["nvme"]), ("nvme", &["dep:chip"])]);
         assert!(!verdict(&default, "domains/block", "devices/nvme", None, true));
     }

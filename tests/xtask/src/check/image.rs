@@ -16,7 +16,8 @@ use crate::toolchain::Toolchain;
 pub fn budgets(_: &Repository, faults: &mut Faults) -> Result<String> {
     let mut sizes = Vec::new();
     for name in image::names()? {
-        let class = Class::named(&name).with_context(|| format!("images/{name}.toml is unknown to outrigger"))?;
+        let class =
+            Class::named(&name).with_context(|| format!("images/{name}.toml is unknown to outrigger"))?;
         let flat = flat(&name, "guest")?;
         let budget = class.manifest.max_image_kib as usize * 1024;
         sizes.push(format!(
@@ -63,5 +64,8 @@ fn flat(name: &str, objects: &str) -> Result<Vec<u8>> {
 }
 
 fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

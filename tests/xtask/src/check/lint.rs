@@ -33,7 +33,9 @@ pub fn format(_: &Repository, faults: &mut Faults) -> Result<String> {
         files.sort_unstable();
         files.dedup();
         for file in &files {
-            let file = file.strip_prefix(&format!("{}/", workspace().display())).unwrap_or(file);
+            let file = file
+                .strip_prefix(&format!("{}/", workspace().display()))
+                .unwrap_or(file);
             faults.add(format!("{file} is not formatted: `cargo fmt --all`"));
         }
         if files.is_empty() {
@@ -47,7 +49,14 @@ pub fn format(_: &Repository, faults: &mut Faults) -> Result<String> {
 pub fn clippy_host(_: &Repository, faults: &mut Faults) -> Result<String> {
     needs("clippy", "clippy")?;
     let mut clippy = cargo();
-    clippy.args(["clippy", "--quiet", "--workspace", "--all-targets", "--", NO_WARNINGS]);
+    clippy.args([
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        NO_WARNINGS,
+    ]);
     if process::run(&mut clippy).is_err() {
         faults.add("warnings, above, in what is built for the host: mend them");
     }
@@ -79,9 +88,14 @@ pub fn clippy_guest(_: &Repository, faults: &mut Faults) -> Result<String> {
             return Ok("skipped: the guest toolchain has no clippy".to_owned());
         };
         clippy.args(["--quiet", "--target", TARGET, "--target-dir"]);
-        clippy.arg(image::target_dir().join("guest-clippy")).args(&arguments);
+        clippy
+            .arg(image::target_dir().join("guest-clippy"))
+            .args(&arguments);
         if process::run(&mut clippy).is_err() {
-            faults.add(format!("warnings, above, for {TARGET} in {}: mend them", arguments[1]));
+            faults.add(format!(
+                "warnings, above, for {TARGET} in {}: mend them",
+                arguments[1]
+            ));
         }
     }
     Ok(format!("no warnings in {count} crates for {TARGET}"))
@@ -91,7 +105,10 @@ pub fn clippy_guest(_: &Repository, faults: &mut Faults) -> Result<String> {
 fn guest_clippy(toolchain: &Toolchain) -> Option<Command> {
     let mut cargo = toolchain.cargo();
     cargo.current_dir(workspace()).env("RUSTFLAGS", NO_WARNINGS);
-    let rustc = toolchain.environment().into_iter().find(|(name, _)| *name == "RUSTC");
+    let rustc = toolchain
+        .environment()
+        .into_iter()
+        .find(|(name, _)| *name == "RUSTC");
     match rustc {
         // rustup's, with the component or without.
         None => {
@@ -104,7 +121,9 @@ fn guest_clippy(toolchain: &Toolchain) -> Option<Command> {
             if !bin.parent()?.join("usr/bin/clippy-driver").is_file() {
                 return None;
             }
-            cargo.arg("check").env("RUSTC_WORKSPACE_WRAPPER", bin.join("clippy-driver"));
+            cargo
+                .arg("check")
+                .env("RUSTC_WORKSPACE_WRAPPER", bin.join("clippy-driver"));
         }
     }
     Some(cargo)

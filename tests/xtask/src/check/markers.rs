@@ -49,20 +49,29 @@ pub fn check(repository: &Repository, faults: &mut Faults) -> Result<String> {
             let at = format!("{}:{}", source.path, number + 1);
             for word in UNFINISHED {
                 if is_marked(line, word) {
-                    faults.add(format!("{at} says {word}: finish it, or open an issue and take the mark out"));
+                    faults.add(format!(
+                        "{at} says {word}: finish it, or open an issue and take the mark out"
+                    ));
                 }
             }
             for host in &hosts {
                 if line.contains(host.as_str()) {
-                    faults.add(format!("{at} names the host {host}: read it from the host's configuration"));
+                    faults.add(format!(
+                        "{at} names the host {host}: read it from the host's configuration"
+                    ));
                 }
             }
             if let Some(place) = places.iter().find(|place| holds_place(line, place)) {
-                faults.add(format!("{at} names {place}, a folder of one machine: make it relative"));
+                faults.add(format!(
+                    "{at} names {place}, a folder of one machine: make it relative"
+                ));
             }
         }
     }
-    let changes = repository.sources.iter().find(|source| source.path == "CHANGELOG.md");
+    let changes = repository
+        .sources
+        .iter()
+        .find(|source| source.path == "CHANGELOG.md");
     if !changes.is_some_and(|changes| changes.text.lines().any(|line| line.trim() == "## [Unreleased]")) {
         faults.add("CHANGELOG.md has no section `## [Unreleased]`: add it");
     }
@@ -80,7 +89,10 @@ fn only_the_public_registry(lock: &Source, faults: &mut Faults) {
     for (number, line) in lock.text.lines().enumerate() {
         let source = line.strip_prefix("source = ");
         if source.is_some_and(|s| s != "\"registry+https://github.com/rust-lang/crates.io-index\"") {
-            faults.add(format!("Cargo.lock:{} has another source than crates.io: {line}", number + 1));
+            faults.add(format!(
+                "Cargo.lock:{} has another source than crates.io: {line}",
+                number + 1
+            ));
         }
     }
 }
@@ -88,7 +100,11 @@ fn only_the_public_registry(lock: &Source, faults: &mut Faults) {
 /// Folders that only this machine has.
 fn places() -> Vec<String> {
     let mut places = vec!["/home/".to_owned(), "/Users/".to_owned()];
-    places.extend(env::var("HOME").ok().map(|home| format!("{}/", home.trim_end_matches('/'))));
+    places.extend(
+        env::var("HOME")
+            .ok()
+            .map(|home| format!("{}/", home.trim_end_matches('/'))),
+    );
     let workspace = workspace();
     // A checkout in `/outrigger` would be found everywhere.
     if workspace.components().count() > 2 {
@@ -111,17 +127,33 @@ fn hosts() -> BTreeSet<String> {
     let mut texts = Vec::new();
     let home = env::var_os("HOME").map(PathBuf::from);
     let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
-    for folder in [cargo_home, home.map(|home| home.join(".cargo")), Some(workspace().join(".cargo"))]
-        .into_iter()
-        .flatten()
+    for folder in [
+        cargo_home,
+        home.map(|home| home.join(".cargo")),
+        Some(workspace().join(".cargo")),
+    ]
+    .into_iter()
+    .flatten()
     {
-        texts.extend(["config.toml", "config"].iter().filter_map(|name| fs::read_to_string(folder.join(name)).ok()));
+        texts.extend(
+            ["config.toml", "config"]
+                .iter()
+                .filter_map(|name| fs::read_to_string(folder.join(name)).ok()),
+        );
     }
     texts.extend(fs::read_to_string("/etc/apt/sources.list"));
-    for file in fs::read_dir(Path::new("/etc/apt/sources.list.d")).into_iter().flatten().flatten() {
+    for file in fs::read_dir(Path::new("/etc/apt/sources.list.d"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         texts.extend(fs::read_to_string(file.path()));
     }
-    texts.extend(env::vars().filter(|(name, _)| name.starts_with("CARGO_")).map(|(_, value)| value));
+    texts.extend(
+        env::vars()
+            .filter(|(name, _)| name.starts_with("CARGO_"))
+            .map(|(_, value)| value),
+    );
     let mut hosts: BTreeSet<String> = texts.iter().flat_map(|text| hosts_in(text)).collect();
     hosts.extend(ARCHIVES.map(str::to_owned));
     hosts.retain(|host| !PUBLIC.contains(&host.as_str()));
@@ -130,7 +162,9 @@ fn hosts() -> BTreeSet<String> {
 
 /// The host of every URL in `text` that has a dot in its name.
 fn hosts_in(text: &str) -> Vec<String> {
-    let urls = text.match_indices("://").map(|(at, separator)| &text[at + separator.len()..]);
+    let urls = text
+        .match_indices("://")
+        .map(|(at, separator)| &text[at + separator.len()..]);
     urls.filter_map(|rest| {
         let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "@:.-_".contains(c)));
         let authority = &rest[..end.unwrap_or(rest.len())];

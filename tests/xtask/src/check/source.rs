@@ -66,7 +66,10 @@ pub fn inline_tests(code: &str) -> Vec<Range<usize>> {
             continue;
         }
         let mut open = start + 1;
-        while lines.get(open).is_some_and(|line| line.trim_start().starts_with("#[")) {
+        while lines
+            .get(open)
+            .is_some_and(|line| line.trim_start().starts_with("#["))
+        {
             open += 1;
         }
         let is_module = lines.get(open).is_some_and(|line| {
@@ -209,8 +212,14 @@ mod tests {
             ("a // unsafe\nb", "a          \nb"),
             ("a /* x /* unsafe */ \n */ b", "a                   \n    b"),
             (r#"f("unsafe \" {") + 1"#, "f(             ) + 1"),
-            ("r#\"unsafe \"x\"#;", "                ;".get(1..).unwrap_or_default()),
-            ("br\"{\" 'a' '\\'' b'{' fn<'a>(r#type)", "b        ".get(..1).unwrap_or_default()),
+            (
+                "r#\"unsafe \"x\"#;",
+                "                ;".get(1..).unwrap_or_default(),
+            ),
+            (
+                "br\"{\" 'a' '\\'' b'{' fn<'a>(r#type)",
+                "b        ".get(..1).unwrap_or_default(),
+            ),
         ] {
             let code = code(text);
             assert!(!code.contains("unsafe") && !code.contains('{'), "{code}");
@@ -218,12 +227,18 @@ mod tests {
             assert!(code.starts_with(left) || left.trim() == ";", "{code}");
         }
         let code = code("fn f<'a>(x: &'a str, r#type: char) { x == 'r' || y == '\"' } // end");
-        assert_eq!(code.trim_end(), "fn f<'a>(x: &'a str, r#type: char) { x ==     || y ==     }");
+        assert_eq!(
+            code.trim_end(),
+            "fn f<'a>(x: &'a str, r#type: char) { x ==     || y ==     }"
+        );
     }
 
     #[test]
     fn words_stand_alone() {
-        assert_eq!(count_word("unsafe unsafe_code (unsafe) not_unsafe unsafe{", "unsafe"), 3);
+        assert_eq!(
+            count_word("unsafe unsafe_code (unsafe) not_unsafe unsafe{", "unsafe"),
+            3
+        );
     }
 
     #[test]

@@ -34,7 +34,10 @@ pub fn check(repository: &Repository, faults: &mut Faults) -> Result<String> {
                 faults.add(format!("{}: {count} × unsafe; move it to {ROOM}", source.path));
             }
             if code.contains("allow(unsafe_code") || code.contains("expect(unsafe_code") {
-                faults.add(format!("{} switches the lint unsafe_code off; only {ROOM} may", source.path));
+                faults.add(format!(
+                    "{} switches the lint unsafe_code off; only {ROOM} may",
+                    source.path
+                ));
             }
         }
         minted(source, &code, faults);
@@ -69,7 +72,9 @@ fn lints_are_on(repository: &Repository, faults: &mut Faults) -> Result<()> {
             Some(level.as_str()?.to_owned())
         };
         if level(&root).as_deref() != Some("deny") {
-            faults.add(format!("Cargo.toml: [workspace.lints.{tool}] {lint} must be \"deny\""));
+            faults.add(format!(
+                "Cargo.toml: [workspace.lints.{tool}] {lint} must be \"deny\""
+            ));
         }
     }
     for package in &repository.metadata.packages {
@@ -77,7 +82,9 @@ fn lints_are_on(repository: &Repository, faults: &mut Faults) -> Result<()> {
         let lints = manifest(&path)?;
         let inherits = lints.get("lints").and_then(|lints| lints.get("workspace"));
         if inherits.and_then(toml::Value::as_bool) != Some(true) {
-            faults.add(format!("{path} does not take over the lints; add [lints] workspace = true"));
+            faults.add(format!(
+                "{path} does not take over the lints; add [lints] workspace = true"
+            ));
         }
     }
     Ok(())
@@ -183,7 +190,8 @@ mod tests {
 
     #[test]
     fn only_who_knows_an_address_mints_it() {
-        let text = "fn f() { DmaPage::mint(1) }\n#[cfg(test)]\nmod tests {\n  fn g() { DmaPage::mint(2) }\n}\n";
+        let text =
+            "fn f() { DmaPage::mint(1) }\n#[cfg(test)]\nmod tests {\n  fn g() { DmaPage::mint(2) }\n}\n";
         for (path, expected) in [
             ("domains/block/src/ring.rs", 1),
             ("devices/virtio/src/queue.rs", 1),

@@ -79,8 +79,8 @@ impl Mmu {
     /// # Safety
     /// Called once.
     pub(crate) unsafe fn new() -> Self {
-        // SAFETY: called once, so this is the only reference there ever is.
         Self {
+            // SAFETY: called once, so this is the only reference there ever is.
             tables: unsafe { &mut *POOL.0.get() },
             used: 1,
         }
