@@ -1,14 +1,18 @@
 //! Read, plan, write.
 
+use std::fmt::{self, Display, Formatter};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
+use crate::board::Boards;
 use crate::class::Class;
 use crate::error::{Error, Fault};
 use crate::image::Image;
 use crate::machine::MachineFile;
-use crate::plan::Plan;
+use crate::plan::{DomainPlan, Plan};
 use crate::tree::BaseTree;
 use crate::tree::flat::MAX_BYTES;
 
@@ -39,22 +43,61 @@ pub struct Built {
     pub notices: Vec<String>,
 }
 
-/// Builds everything, or nothing.
+/// A machine file that can be built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// Its domains.
+    pub domains: Vec<CheckedDomain>,
+    /// What the user should know although nothing is wrong; one line each.
+    pub notices: Vec<String>,
+}
+
+/// What a domain would own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckedDomain {
+    /// Its name.
+    pub name: String,
+    /// Its class.
+    pub class: &'static str,
+    /// Its memory in MiB.
+    pub memory_mib: u32,
+    /// Its devices: what they are called in it, and their paths.
+    pub devices: Vec<(String, String)>,
+    /// The page frames it may map: first and last.
+    pub pages: Vec<(u64, u64)>,
+    /// Its interrupts, as Xen's `irqs=` counts.
+    pub interrupts: Vec<u32>,
+}
+
+impl Display for CheckedDomain {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let devices = self.devices.iter().map(|(name, path)| format!("{name} = {path}"));
+        write!(
+            f,
+            "domain {} can be built: class {}, {} MiB, {}",
+            self.name,
+            self.class,
+            self.memory_mib,
+            devices.collect::<Vec<_>>().join(", ")
+        )
+    }
+}
+
+/// Builds everything, or nothing, for a board that comes with the builder.
 ///
 /// # Errors
 /// The first thing that is wrong with the inputs, or that could not be read or written.
 pub fn build(request: &Request) -> Result<Built, Error> {
+    build_for(request, &Boards::default())
+}
+
+/// Builds everything, or nothing, for one of these boards.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_for(request: &Request, boards: &Boards) -> Result<Built, Error> {
     let dest = checked_dest(&request.dest)?;
-    let text =
-        fs::read_to_string(&request.machine).map_err(|e| Error::file(&request.machine, "cannot read", &e))?;
-    let machine = MachineFile::parse(&request.machine, &text)?;
-    let base = BaseTree::parse(&request.base_dtb, &read_dtb(&request.base_dtb)?)?;
-    if !base.is_board(&machine.board.compatible) {
-        return Err(Error::at(
-            &request.base_dtb,
-            Fault::OtherBoard(machine.board.compatible.clone()),
-        ));
-    }
+    let (machine, base) = read_inputs(&request.machine, &request.base_dtb, boards)?;
     let plan = Plan::new(&machine, &base)?;
     let images = plan.images(|class| read_image(&request.images, class))?;
     let files = write(&request.out, &plan.files(dest, &images)?)?;
@@ -62,6 +105,78 @@ pub fn build(request: &Request) -> Result<Built, Error> {
         files,
         notices: plan.notices,
     })
+}
+
+/// Checks a machine file against a device tree; needs no images and writes nothing.
+///
+/// # Errors
+/// As [`build`], but for the images.
+pub fn check(machine: &Path, base_dtb: &Path, boards: &Boards) -> Result<Checked, Error> {
+    let (machine, base) = read_inputs(machine, base_dtb, boards)?;
+    let plan = Plan::new(&machine, &base)?;
+    let domain = |domain: &DomainPlan| CheckedDomain {
+        name: domain.name.clone(),
+        class: domain.class.name,
+        memory_mib: domain.memory_mib,
+        devices: domain
+            .devices
+            .iter()
+            .map(|device| (device.name.clone(), device.path.clone()))
+            .collect(),
+        pages: domain
+            .pages
+            .iter()
+            .map(|pages| (*pages.start(), *pages.end()))
+            .collect(),
+        interrupts: domain.intids.clone(),
+    };
+    Ok(Checked {
+        domains: plan.domains.iter().map(domain).collect(),
+        notices: plan.notices,
+    })
+}
+
+fn read_inputs(machine: &Path, base_dtb: &Path, boards: &Boards) -> Result<(MachineFile, BaseTree), Error> {
+    let text = read_text(machine)?;
+    let machine = MachineFile::parse_for(machine, &text, boards)?;
+    let base = read_tree(base_dtb)?;
+    if !base.is_board(&machine.board.compatible) {
+        let fault = Fault::OtherBoard(machine.board.compatible);
+        return Err(Error::at(base_dtb, fault));
+    }
+    Ok((machine, base))
+}
+
+/// The boards that come with the builder, and those of these files.
+///
+/// # Errors
+/// A file that cannot be read or is no board file.
+pub fn read_boards(files: &[PathBuf]) -> Result<Boards, Error> {
+    let mut boards = Boards::default();
+    for file in files {
+        boards.add(file, &read_text(file)?)?;
+    }
+    Ok(boards)
+}
+
+/// The device tree in a file.
+///
+/// # Errors
+/// A file that cannot be read or is no device tree.
+pub fn read_tree(file: &Path) -> Result<BaseTree, Error> {
+    BaseTree::parse(file, &read_at_most(file, MAX_BYTES)?)
+}
+
+/// A file of any kind that [`inspect`](crate::inspect) knows; what is behind its first 64 MiB is left out.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn read_bounded(file: &Path) -> Result<Vec<u8>, Error> {
+    read_at_most(file, 64 << 20)
+}
+
+fn read_text(file: &Path) -> Result<String, Error> {
+    fs::read_to_string(file).map_err(|e| Error::file(file, "cannot read", &e))
 }
 
 /// `xl` has no escapes inside quotes, and resolves what is not absolute from its own working folder.
@@ -77,15 +192,15 @@ fn checked_dest(dest: &str) -> Result<&str, Error> {
     }
 }
 
-fn read_dtb(path: &Path) -> Result<Vec<u8>, Error> {
+fn read_at_most(path: &Path, bytes: usize) -> Result<Vec<u8>, Error> {
     use std::io::Read;
 
-    let mut dtb = Vec::new();
+    let mut contents = Vec::new();
     let file = fs::File::open(path).map_err(|e| Error::file(path, "cannot read", &e))?;
     // One byte more than is taken, so that what is larger is seen to be.
-    let read = file.take(MAX_BYTES as u64 + 1).read_to_end(&mut dtb);
+    let read = file.take(bytes as u64 + 1).read_to_end(&mut contents);
     read.map_err(|e| Error::file(path, "cannot read", &e))?;
-    Ok(dtb)
+    Ok(contents)
 }
 
 fn read_image(images: &Path, class: &Class) -> Result<Image, Error> {

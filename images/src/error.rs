@@ -52,6 +52,8 @@ pub enum Fault {
     GivenAndWithheld(String),
     #[error("{0} cannot be given away: the board file takes it out of the host's device tree")]
     Removed(String),
+    #[error("{0} cannot be given away: it is Xen's console")]
+    XenConsole(String),
     #[error("{path}: the dma-ranges of a bus above it make no sense")]
     DmaRanges { path: String },
     #[error("{path} and {other} reach memory through different dma-ranges: give them to different domains")]

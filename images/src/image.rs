@@ -50,6 +50,19 @@ impl Image {
     }
 }
 
+/// Understands a flat `Image`.
+///
+/// # Errors
+/// A header that does not make sense.
+pub fn read_flat(bytes: &[u8]) -> Result<Image, Fault> {
+    let (text_offset, image_size) = read_header(bytes)?;
+    Ok(Image {
+        bytes: bytes.to_vec(),
+        text_offset,
+        image_size,
+    })
+}
+
 /// A part of the file that is loaded.
 struct Segment<'a> {
     address: u64,

@@ -17,6 +17,7 @@ use dtoolkit::model::{DeviceTree, DeviceTreeNode};
 use dtoolkit::standard::NodeStandard;
 use dtoolkit::{Node as _, Property as _};
 
+use crate::board::Board;
 use crate::error::{Error, Fault};
 use dma::Dma;
 use interrupts::{Controllers, Interrupts};
@@ -51,8 +52,7 @@ pub struct Node {
     pub iommu: bool,
     /// What it needs of nodes that stay with Dom0.
     pub needs: Vec<Need>,
-    /// Whether it is a part of the machine that can be given away or not: it has registers on a memory-mapped bus,
-    /// and is not memory, a processor or an entry of `/chosen` or `/reserved-memory`.
+    /// Whether it is a part of the machine that someone could be given: see `outrigger devices`.
     pub device: bool,
 }
 
@@ -90,6 +90,21 @@ impl BaseTree {
             .is_some_and(|root| root.compatible.iter().any(|c| c == compatible))
     }
 
+    /// Path of Xen's console, if the board's arguments for Xen or the tree's `stdout-path` tell.
+    pub fn xen_console(&self, board: &Board) -> Option<String> {
+        let dtuart = board
+            .boot
+            .iter()
+            .flat_map(|boot| boot.xen.split_whitespace())
+            .find_map(|word| word.strip_prefix("dtuart="));
+        let chosen = self
+            .model_node("/chosen")
+            .and_then(|chosen| string(chosen, "stdout-path"));
+        // Behind a colon the line's settings may follow.
+        let reference = dtuart.or(chosen.as_deref())?.split(':').next()?;
+        self.find(reference).ok().map(|node| node.path.clone())
+    }
+
     /// The tree itself, to copy from and to mark.
     pub fn model(&self) -> &DeviceTree {
         &self.tree
@@ -99,6 +114,13 @@ impl BaseTree {
     pub fn model_node(&self, path: &str) -> Option<&DeviceTreeNode> {
         exact(&self.tree.root, path)
     }
+}
+
+/// The property's string.
+pub(crate) fn string(node: &DeviceTreeNode, property: &str) -> Option<String> {
+    let property = node.property(property)?;
+    let text = str::from_utf8(property.value().strip_suffix(b"\0")?).ok()?;
+    Some(text.to_owned())
 }
 
 /// Walks `path` by full names. The crate's own look-up also takes names without their unit address.
@@ -164,18 +186,21 @@ fn facts(root: &DeviceTreeNode) -> Vec<Node> {
         .collect();
     let buses = Buses::of(&placed);
     let controllers = Controllers::of(&placed, &phandles);
-    let describe = |(index, at): (usize, &Placed<'_>)| Node {
-        path: at.path.clone(),
-        compatible: at.compatible(),
-        enabled: is_enabled(at.node),
-        registers: buses.registers(&placed, index),
-        interrupts: controllers.interrupts(&placed, index),
-        dma: dma::reach(&placed, index),
-        iommu: needs::providers(&placed, &phandles, index, "iommus", "#iommu-cells")
-            .into_iter()
-            .any(|provider| provider.is_ok_and(|provider| is_iommu_of_xen(&placed[provider]))),
-        needs: needs::needs(&placed, &phandles, index),
-        device: is_device(&placed, index),
+    let describe = |(index, at): (usize, &Placed<'_>)| {
+        let registers = buses.registers(&placed, index);
+        Node {
+            path: at.path.clone(),
+            compatible: at.compatible(),
+            enabled: is_enabled(at.node),
+            device: is_device(at, &registers),
+            registers,
+            interrupts: controllers.interrupts(&placed, index),
+            dma: dma::reach(&placed, index),
+            iommu: needs::providers(&placed, &phandles, index, "iommus", "#iommu-cells")
+                .into_iter()
+                .any(|provider| provider.is_ok_and(|provider| is_iommu_of_xen(&placed[provider]))),
+            needs: needs::needs(&placed, &phandles, index),
+        }
     };
     placed.iter().enumerate().map(describe).collect()
 }
@@ -203,14 +228,11 @@ fn is_iommu_of_xen(node: &Placed<'_>) -> bool {
     is_enabled(node.node) && node.compatible().iter().any(|c| KNOWN.contains(&c.as_str()))
 }
 
-fn is_device(placed: &[Placed<'_>], index: usize) -> bool {
-    const NOT: [&str; 4] = ["/memory@", "/cpus/", "/chosen/", "/reserved-memory/"];
-    let at = &placed[index];
-    let on_memory_bus = at
-        .parent
-        .is_some_and(|parent| matches!(placed[parent].address_and_size_cells(), (1..=2, 1..=2)));
-    on_memory_bus
-        && at.node.property("reg").is_some_and(|reg| !reg.value().is_empty())
+/// Whether a node is a part of the machine: what the CPU can address, and neither memory nor an entry of `/chosen` or
+/// `/reserved-memory`.
+fn is_device(at: &Placed<'_>, registers: &Registers) -> bool {
+    const NOT: [&str; 3] = ["/memory@", "/chosen/", "/reserved-memory/"];
+    !registers.regions.is_empty()
         && at.node.property("compatible").is_some()
         && !NOT.iter().any(|prefix| at.path.starts_with(prefix))
 }

@@ -4,10 +4,9 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
 
 use common::virt::{transport, virt};
-use common::{Bench, elf, names};
+use common::{Bench, elf, golden, names};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::DeviceTree;
 use dtoolkit::{Node as _, Property as _};
@@ -26,20 +25,6 @@ log = "debug"
 class = "block"
 devices = ["/virtio_mmio@a000200"]
 "#;
-
-fn golden(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(name);
-    if std::env::var_os("OUTRIGGER_BLESS").is_some() {
-        fs::write(&path, text).unwrap();
-    }
-    let expected = fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(
-        text, expected,
-        "{name} is not as golden; if it should change, set OUTRIGGER_BLESS=1"
-    );
-}
 
 #[test]
 fn configurations_and_partial_trees() {

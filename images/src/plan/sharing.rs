@@ -39,8 +39,12 @@ pub(super) fn check(
         .map(|(_, device)| (device.path.as_str(), ()))
         .collect();
     let nobodys = nobodys(machine, base)?;
+    let console = base.xen_console(&machine.board);
     for (_, device) in &given {
         let path = || device.path.clone();
+        if console.as_ref() == Some(&device.path) {
+            return Err(machine.refuse(device.line, Fault::XenConsole(path())));
+        }
         if machine.board.removes(&device.path) {
             return Err(machine.refuse(device.line, Fault::Removed(path())));
         }
@@ -68,7 +72,7 @@ pub(super) fn check(
             .filter(|(_, device)| !is_inside(&node.path, &device.path));
         for (_, device) in beside {
             if let Some(fault) = with_dom0(device, node) {
-                if !can_be_withheld(&machine.board, node) {
+                if !can_be_withheld(&machine.board, node) || console.as_ref() == Some(&node.path) {
                     return Err(machine.refuse(device.line, fault));
                 }
                 withheld.push(node.path.clone());

@@ -1,0 +1,246 @@
+//! The commands: what is typed, and what is printed.
+
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+use outrigger::board::{Board, Boards};
+use outrigger::build::{self, DEFAULT_DEST, Request};
+use outrigger::devices::{self, Table};
+use outrigger::error::{Error, Fault};
+use outrigger::tree::BaseTree;
+use outrigger::{inspect, new};
+use serde_json::{Value, json};
+
+/// Builds Xen driver domains from one machine file.
+#[derive(Parser)]
+#[command(name = "outrigger", version)]
+pub struct Cli {
+    /// Prints JSON, for scripts
+    #[arg(long, global = true)]
+    json: bool,
+    /// A board file of your own: its board goes by the file's name without .toml
+    #[arg(long, value_name = "FILE", global = true)]
+    board: Vec<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Writes for each driver domain NAME.img, NAME.cfg and NAME.dtb, once host.dtb, and the boot script if asked for
+    Build(Build),
+    /// Says whether a machine file can be built, without images and without writing
+    Check(Check),
+    /// Lists what of a board could be given to driver domains, and what stands in the way
+    Devices(Devices),
+    /// Says what a file is, what it needs, and what it would own: a device tree, an image, a configuration, a script
+    Inspect {
+        /// The file
+        file: PathBuf,
+    },
+    /// Prints a commented machine file for a board
+    New(New),
+    /// Prints the completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Prints the manual page
+    Man,
+}
+
+#[derive(Args)]
+struct Build {
+    #[command(flatten)]
+    inputs: Check,
+    /// Folder of the driver domains' ELF files, which `cargo xtask image` makes
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "OUTRIGGER_IMAGES",
+        default_value = "target/images"
+    )]
+    images: PathBuf,
+    /// Folder to write to
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Folder in Dom0 where the files will be: the configurations name them there
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DEST)]
+    dest: String,
+}
+
+#[derive(Args)]
+struct Check {
+    /// The machine file: which driver domains there are, and what each owns
+    machine: PathBuf,
+    /// The board's device tree (flattened), as its firmware or QEMU's dumpdtb gives it
+    #[arg(long, value_name = "FILE")]
+    base_dtb: PathBuf,
+}
+
+#[derive(Args)]
+struct Devices {
+    /// The board's device tree (flattened)
+    base_dtb: PathBuf,
+    /// Lists disabled devices too
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Args)]
+struct New {
+    /// The board: its name, or with --base-dtb none, to take the one whose device tree it is
+    #[arg(required_unless_present = "base_dtb")]
+    name: Option<String>,
+    /// The board's device tree (flattened): the file then names devices that are there
+    #[arg(long, value_name = "FILE")]
+    base_dtb: Option<PathBuf>,
+}
+
+/// Does what was typed.
+pub fn run(cli: Cli) -> Result<(), Error> {
+    let boards = build::read_boards(&cli.board)?;
+    match cli.command {
+        Command::Build(Build {
+            inputs: Check { machine, base_dtb },
+            images,
+            out,
+            dest,
+        }) => {
+            let request = Request {
+                machine,
+                base_dtb,
+                images,
+                out,
+                dest,
+            };
+            let built = build::build_for(&request, &boards)?;
+            if cli.json {
+                return print_json(&json!({ "files": built.files, "notices": built.notices }));
+            }
+            notices(&built.notices);
+            print(&lines(built.files.iter().map(|file| file.display().to_string())))
+        }
+        Command::Check(Check { machine, base_dtb }) => {
+            let checked = build::check(&machine, &base_dtb, &boards)?;
+            if cli.json {
+                return print_json(&serde_json::to_value(&checked).unwrap_or_default());
+            }
+            notices(&checked.notices);
+            print(&lines(checked.domains.iter().map(ToString::to_string)))
+        }
+        Command::Devices(Devices { base_dtb, all }) => {
+            let base = build::read_tree(&base_dtb)?;
+            let unknown = Board::unknown(&base);
+            let board = boards.of(&base).map_or(&unknown, |(_, board)| board);
+            let devices = devices::devices(&base, board, all);
+            if cli.json {
+                return print_json(&serde_json::to_value(&devices).unwrap_or_default());
+            }
+            print(&Table(&devices).to_string())
+        }
+        Command::Inspect { file } => {
+            let report = inspect::inspect(&file, &build::read_bounded(&file)?, &boards)?;
+            if cli.json {
+                let facts: Vec<Value> = report
+                    .facts
+                    .iter()
+                    .map(|(what, value)| json!({ "what": what, "value": value }))
+                    .collect();
+                return print_json(&json!({ "kind": report.kind, "facts": facts }));
+            }
+            let facts = report
+                .facts
+                .iter()
+                .map(|(what, value)| format!("  {what}: {value}"));
+            print(&lines(
+                std::iter::once(format!("{}: {}", file.display(), report.kind)).chain(facts),
+            ))
+        }
+        Command::New(New { name, base_dtb }) => {
+            print(&new_file(&boards, name.as_deref(), base_dtb.as_deref())?)
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "outrigger", &mut script);
+            print_bytes(&script)
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            let rendered = render_manual(&mut page);
+            rendered.map_err(|e| Error::file(Path::new("manual page"), "cannot make", &e))?;
+            print_bytes(&page)
+        }
+    }
+}
+
+fn new_file(boards: &Boards, name: Option<&str>, base_dtb: Option<&Path>) -> Result<String, Error> {
+    let unknown = |name: &str| Error {
+        place: "outrigger new".to_owned(),
+        fault: Fault::UnknownBoard {
+            name: name.to_owned(),
+            known: boards.names().collect::<Vec<_>>().join(", "),
+        },
+    };
+    let base: Option<BaseTree> = base_dtb.map(build::read_tree).transpose()?;
+    let (name, board) = match (name, &base) {
+        (Some(name), _) => (name, boards.named(name).ok_or_else(|| unknown(name))?),
+        (None, Some(base)) => {
+            let root = base.nodes().first().and_then(|root| root.compatible.first());
+            boards
+                .of(base)
+                .ok_or_else(|| unknown(root.map_or("", String::as_str)))?
+        }
+        (None, None) => return Err(unknown("")),
+    };
+    if let (Some(base), Some(file)) = (&base, base_dtb)
+        && !base.is_board(&board.compatible)
+    {
+        return Err(Error::at(file, Fault::OtherBoard(board.compatible.clone())));
+    }
+    Ok(new::machine_file(name, board, base.as_ref()))
+}
+
+/// The manual page of the command, and behind it those of its commands.
+fn render_manual(page: &mut Vec<u8>) -> io::Result<()> {
+    let mut command = Cli::command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(page)?;
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        writeln!(page, ".SH \"OUTRIGGER {}\"", sub.get_name().to_uppercase())?;
+        let man = clap_mangen::Man::new(sub.clone());
+        man.render_description_section(page)?;
+        man.render_synopsis_section(page)?;
+        man.render_options_section(page)?;
+    }
+    Ok(())
+}
+
+fn notices(notices: &[String]) {
+    notices.iter().for_each(|notice| eprintln!("notice: {notice}"));
+}
+
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.flat_map(|line| [line, "\n".to_owned()]).collect()
+}
+
+fn print_json(value: &Value) -> Result<(), Error> {
+    print(&format!("{value:#}\n"))
+}
+
+fn print(text: &str) -> Result<(), Error> {
+    print_bytes(text.as_bytes())
+}
+
+/// Prints; a reader that has seen enough (`| head`) is no error.
+fn print_bytes(bytes: &[u8]) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::file(Path::new("standard output"), "cannot write", &e))
+        }
+        _ => Ok(()),
+    }
+}
