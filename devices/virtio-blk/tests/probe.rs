@@ -14,6 +14,7 @@ fn refusal(offer: Offer, pages: usize) -> ProbeError {
     let error = VirtioBlk::probe(model.clone(), &bus.pool(pages), Options::default()).err();
     model.assert_clean();
     assert!(!model.is_live(), "a device that is not used is off");
+    assert!(model.ready_queues().is_empty(), "and knows none of our memory");
     let error = error.expect("no disk");
     let line = error.to_string();
     assert!(!line.is_empty() && !line.contains('\n'), "one line: {line}");
@@ -259,8 +260,12 @@ fn devices_that_cannot_be_used() {
         );
     }
     // However far the pages reach, a failure leaves nothing live behind.
-    for pages in 0..34 {
-        assert_eq!(refusal(offer(), pages), ProbeError::NoMemory);
+    let two = Offer {
+        queues: Some(2),
+        ..offer()
+    };
+    for pages in 0..68 {
+        assert_eq!(refusal(two.clone(), pages), ProbeError::NoMemory);
     }
 }
 
