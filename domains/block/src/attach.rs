@@ -82,7 +82,9 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             }
         }
         found.ok_or_else(|| match (reason, &target.disk) {
-            (Some(reason), _) => reason,
+            // Any disk might have had it: what kept one from being searched is an aside.
+            (Some(reason), None) => format!("no partition {target} ({reason})"),
+            (Some(reason), Some(_)) => reason,
             (None, Some(name)) if !self.disks.iter().any(|disk| disk.name == *name) => {
                 let names: Vec<&str> = self.disks.iter().map(|disk| &*disk.name).collect();
                 format!("no device {name} here, only {}", names.join(", "))
