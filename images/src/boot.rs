@@ -190,7 +190,9 @@ pub struct Layout {
 /// Room for what the builder does not know the size of. Twice what Debian's take, and more.
 const XEN_ROOM: u64 = 8 << 20;
 const KERNEL_ROOM: u64 = 96 << 20;
-const TREE_ROOM: u64 = 4 << 20;
+const TREE_ROOM: u64 = 2 * LARGEST_TREE;
+/// Xen takes no larger device tree.
+const LARGEST_TREE: u64 = 2 << 20;
 
 impl Layout {
     /// Places everything, one after another from where the board has room. `domains` are those that Xen starts: name,
@@ -212,7 +214,11 @@ impl Layout {
             HostTree::Whole => "host.dtb",
             HostTree::Overlay => "host.dtbo",
         };
-        let tree = place(tree.to_owned(), TREE_ROOM, None);
+        // An overlay has the second half for the tree that it is applied to; a whole tree grows into it.
+        let tree = Load {
+            room: Some(LARGEST_TREE),
+            ..place(tree.to_owned(), TREE_ROOM, None)
+        };
         let xen = place(boot.xen.clone(), XEN_ROOM, None);
         let mut starts = Vec::new();
         for (name, image, partial) in domains {

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Boot, HostTree, Layout, Load, Start, Xsm};
+use super::{Boot, HostTree, LARGEST_TREE, Layout, Load, Start, Xsm};
 
 /// The script; prints as `boot.cmd`.
 pub struct Script<'a> {
@@ -51,32 +51,31 @@ impl Display for Script<'_> {
                 "# Xen starts the driver domains itself, before Dom0; Dom0 runs init-dom0less once."
             )?,
         }
-        writeln!(f, "\nsetenv tree {:#x}", layout.tree.address)?;
-        match boot.tree {
+        load(f, &layout.tree)?;
+        let tree = match boot.tree {
             HostTree::Whole => {
-                load(f, &layout.tree)?;
-                writeln!(f, "fdt addr ${{tree}} || exit 1\nfdt resize 0x10000")?;
-            }
-            HostTree::Overlay => {
                 writeln!(
                     f,
-                    "\n# The firmware's tree, changed in place; its copy leaves room for what is added."
+                    "fdt addr {:#x} || exit 1\nfdt resize {GROWTH:#x}",
+                    layout.tree.address
+                )?;
+                layout.tree.address
+            }
+            HostTree::Overlay => {
+                let copy = layout.tree.address + LARGEST_TREE;
+                writeln!(
+                    f,
+                    "# The tree that the firmware left, copied to where it can grow."
                 )?;
                 writeln!(
                     f,
                     "if test -z \"${{fdt_addr}}\"; then setenv fdt_addr ${{fdtcontroladdr}}; fi"
                 )?;
-                writeln!(f, "setexpr copy ${{tree}} + {:#x}", OVERLAY_OFFSET)?;
-                writeln!(
-                    f,
-                    "fdt move ${{fdt_addr}} ${{copy}} {OVERLAY_OFFSET:#x} || exit 1"
-                )?;
-                load(f, &layout.tree)?;
-                writeln!(f, "fdt addr ${{copy}} || exit 1")?;
-                writeln!(f, "fdt apply ${{tree}} || exit 1")?;
-                writeln!(f, "setenv tree ${{copy}}")?;
+                writeln!(f, "fdt move ${{fdt_addr}} {copy:#x} {LARGEST_TREE:#x} || exit 1")?;
+                writeln!(f, "fdt apply {:#x} || exit 1", layout.tree.address)?;
+                copy
             }
-        }
+        };
         load(f, &layout.xen)?;
         for (_, image, partial) in &layout.domains {
             load(f, image)?;
@@ -98,15 +97,15 @@ impl Display for Script<'_> {
                 module.address
             )?;
         }
-        writeln!(f, "\nbooti {:#x} - ${{tree}}", layout.xen.address)
+        writeln!(f, "\nbooti {:#x} - {tree:#x}", layout.xen.address)
     }
 }
 
 /// Where the script was found, as U-Boot's distro and standard boot both say it.
 const FROM: &str = "${devtype} ${devnum}:${distro_bootpart}";
 
-/// Where, behind the overlay, the firmware's tree is copied to, and how much room it gets: half of the tree's room.
-const OVERLAY_OFFSET: u64 = super::TREE_ROOM / 2;
+/// What a whole tree may grow by: U-Boot adds memory banks and the like.
+const GROWTH: u64 = 64 << 10;
 
 /// Loads a file, and makes sure that it has not run into the next one.
 fn load(f: &mut Formatter<'_>, load: &Load) -> fmt::Result {
