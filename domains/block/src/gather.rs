@@ -129,12 +129,14 @@ impl Gather {
         request: Segments<'_>,
     ) -> Result<Option<Gathered>, Refusal> {
         let start = self.segments.len();
-        let (mut sectors, mut lengths) = (0, 0);
+        let (mut sectors, mut lengths) = (0_u32, 0);
+        let index = self.persistent.index();
         for segment in request.iter() {
-            let found = segment.map(|segment| (segment, self.persistent.find(segment.gref)));
+            let found = segment.map(|segment| (segment, index.find(segment.gref)));
             match found {
                 Ok((segment, Some(page))) => {
-                    sectors += segment.sectors();
+                    // At most 256 times 8.
+                    sectors = sectors.wrapping_add(segment.sectors());
                     lengths |= segment.sectors();
                     self.segments.push(dma(page, segment));
                 }
@@ -353,6 +355,12 @@ impl Gather {
     /// Gives up a request's own mappings, to be unmapped with the batch.
     #[inline]
     pub fn release<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch, maps: &mut Chain) {
+        if *maps != Chain::EMPTY {
+            self.release_all(hv, batch, maps);
+        }
+    }
+
+    fn release_all<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch, maps: &mut Chain) {
         while let Some(map) = self.transients.pop(maps) {
             if batch.unmapping.len() == batch.unmapping.capacity() {
                 batch.unmap(hv);

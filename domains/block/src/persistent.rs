@@ -25,6 +25,40 @@ pub(crate) struct PersistentGrants {
     capacity: usize,
 }
 
+/// Looks references up.
+#[derive(Clone, Copy)]
+pub(crate) struct Index<'a> {
+    places: &'a [Place],
+    maps: &'a [DmaMap],
+    shift: u32,
+}
+
+impl Index<'_> {
+    /// Where the search for a reference starts: Fibonacci hashing, since a guest's references are mostly consecutive.
+    #[inline]
+    fn home(self, gref: GrantRef) -> usize {
+        (gref.0.wrapping_mul(0x9e37_79b9) >> (self.shift & 31)) as usize
+    }
+
+    /// The page, if it is mapped.
+    #[inline]
+    pub fn find(self, gref: GrantRef) -> Option<DmaPage> {
+        let mask = self.places.len().wrapping_sub(1);
+        let mut at = self.home(gref);
+        loop {
+            let place = self.places.get(at & mask)?;
+            if place.gref == gref.0 {
+                // An empty place also "holds" the reference u32::MAX, but no map has its index.
+                return self.maps.get(place.map as usize).map(DmaMap::page);
+            }
+            if place.map == EMPTY {
+                return None;
+            }
+            at = at.wrapping_add(1);
+        }
+    }
+}
+
 impl PersistentGrants {
     /// Room for `capacity` pages, allocated now.
     pub fn new(capacity: usize) -> Self {
@@ -44,29 +78,20 @@ impl PersistentGrants {
         }
     }
 
-    /// Where the search for a reference starts: Fibonacci hashing, since a guest's references are mostly consecutive.
+    /// For many searches in a row.
     #[inline]
-    fn home(&self, gref: GrantRef) -> usize {
-        (gref.0.wrapping_mul(0x9e37_79b9) >> self.shift) as usize
+    pub fn index(&self) -> Index<'_> {
+        Index {
+            places: &self.places,
+            maps: &self.maps,
+            shift: self.shift,
+        }
     }
 
     /// The page, if it is mapped.
     #[inline]
     pub fn find(&self, gref: GrantRef) -> Option<DmaPage> {
-        let mask = self.places.len() - 1;
-        let mut at = self.home(gref);
-        loop {
-            // The mask proves it in bounds.
-            let place = self.places[at & mask];
-            if place.gref == gref.0 {
-                // An empty place also "holds" the reference u32::MAX, but no map has its index.
-                return self.maps.get(place.map as usize).map(DmaMap::page);
-            }
-            if place.map == EMPTY {
-                return None;
-            }
-            at += 1;
-        }
+        self.index().find(gref)
     }
 
     /// How many more pages fit.
@@ -80,7 +105,7 @@ impl PersistentGrants {
             return Err(map);
         }
         let mask = self.places.len() - 1;
-        let mut at = self.home(gref);
+        let mut at = self.index().home(gref);
         while self.places[at & mask].map != EMPTY {
             at += 1;
         }

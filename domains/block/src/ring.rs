@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use outrigger_blkif::{Abi, DataOp, Identity, Refusal, Request, Segment, Segments, Status};
-use outrigger_devices::{BlockDevice, BlockOp, Tag};
+use outrigger_devices::{BlockDevice, BlockOp, QueueFull, Tag};
 use outrigger_ring::{BackRing, Overflow, SharedPages};
 use outrigger_xen::{Access, DomId, EventChannels, GrantError, GrantRef, GrantTable, MappedPages, Port};
 
@@ -344,7 +344,15 @@ impl<P: SharedPages + Clone> Ring<P> {
             start: gathered.start,
             end: gathered.end,
         };
-        self.send_or_wait(io, item);
+        if parts == 1 && self.backlog.is_empty() {
+            // As nearly all are.
+            match self.send_part(io, &item, (item.start, item.end), 0) {
+                Ok(()) => {}
+                Err(QueueFull) => self.backlog.push(item),
+            }
+        } else {
+            self.send_or_wait(io, item);
+        }
     }
 
     /// Reads the segments of the indirect requests in `unread`, and gathers them. True if there was no room for it.

@@ -50,6 +50,7 @@ pub(crate) struct Item {
 
 impl<P: SharedPages + Clone> Ring<P> {
     /// Submits what is left of a request. On an error some may be left.
+    #[cold]
     pub(crate) fn send<H, D: BlockDevice>(
         &mut self,
         io: &mut Io<'_, H, D>,
@@ -60,8 +61,11 @@ impl<P: SharedPages + Clone> Ring<P> {
                 while item.start < item.end {
                     let end = item.end.min(item.start + self.view.max_segments);
                     self.send_part(io, item, (item.start, end), 0)?;
-                    let bytes: u32 = self.gather.segments[item.start..end].iter().map(|s| s.len).sum();
-                    item.sector += u64::from(bytes / 512);
+                    if end < item.end {
+                        let sent = &self.gather.segments[item.start..end];
+                        let bytes: u32 = sent.iter().map(|segment| segment.len).sum();
+                        item.sector += u64::from(bytes / 512);
+                    }
                     item.start = end;
                 }
             }
@@ -81,7 +85,8 @@ impl<P: SharedPages + Clone> Ring<P> {
         Ok(())
     }
 
-    fn send_part<H, D: BlockDevice>(
+    #[inline]
+    pub(crate) fn send_part<H, D: BlockDevice>(
         &mut self,
         io: &mut Io<'_, H, D>,
         item: &Item,
