@@ -1,49 +1,65 @@
-# Watches one guest's console while it works, and takes every domain's processor time at the edges of each job.
+# Watches one guest's console while it works, and reads every domain's processor time from Xen in the midst of each job.
 #
 # usage: measure.py GUEST TOKEN
 #
-# The guest says "@TOKEN begin JOB" and "@TOKEN end JOB" and waits for an answer each time. Between the two, this waits
-# in one blocking read: Dom0 polls nothing, so that its processor time is the backend's, if Linux serves from here.
+# The guest says "@TOKEN begin JOB", and waits for an answer; a job runs for longer than START + WINDOW seconds. Nothing
+# here polls: between two lines of a console, or two readings, this sleeps. So Dom0's processor time is its backend's,
+# if it is the one that serves, but for what "idle" shows.
 import os
 import sys
+import threading
 import time
 
 sys.path.insert(0, "/usr/lib/xen-4.20/lib/python/xen/lowlevel")
 import xc
 
+# Seconds: fio is through with its own start well before START, and a job lasts until well after the window.
+START, WINDOW = 1.0, 2.0
+
 guest, token = sys.argv[1:]
 hypervisor = xc.xc()
 
 
-def read(command):
+def output(command):
     with os.popen(command) as pipe:
         return pipe.read().strip()
 
 
-def sample():
-    """The time, and the processor time of each domain by its number: both in ns."""
+def reading():
+    """The time, and each domain's processor time by its number; ns."""
     cpu = {info["domid"]: info["cpu_time"] for info in hypervisor.domain_getinfo()}
     return time.monotonic_ns(), cpu
 
 
-domid = read(f"xl domid {guest}")
-names = {int(number): read(f"xl domname {number}") for number in read("xenstore-list /local/domain").split()}
-tty = os.open(read(f"xenstore-read /local/domain/{domid}/console/tty"), os.O_RDWR | os.O_NOCTTY)
-print("measure: reading", guest, flush=True)
-begun = None
-for line in os.fdopen(os.dup(tty), "r", errors="replace"):
-    line = line.strip()
-    word, _, job = line.removeprefix(f"@{token} ").partition(" ")
-    if not line.startswith(f"@{token} ") or word not in ("begin", "end"):
-        print(f"{guest}| {line}", flush=True)
+def console(number):
+    path = output(f"xenstore-read /local/domain/{number}/console/tty")
+    return open(path, "r+b", buffering=0)
+
+
+def relay(name, lines):
+    for line in lines:
+        print(f"{name}| {line.decode(errors='replace').strip()}", flush=True)
+
+
+names = {number: output(f"xl domname {number}") for number in reading()[1]}
+for number, name in names.items():
+    if name not in ("Domain-0", guest):
+        threading.Thread(target=relay, args=(name, console(number)), daemon=True).start()
+
+(number,) = (number for number, name in names.items() if name == guest)
+tty = console(number)
+for line in tty:
+    relay(guest, [line])
+    words = line.decode(errors="replace").split()
+    if words[:2] != [f"@{token}", "begin"]:
         continue
-    if word == "begin":
-        begun = sample()
-    else:
-        began, before = begun
-        ended, after = sample()
-        spent = [f"{names[number]}={after[number] - cpu}" for number, cpu in before.items() if number in after]
-        print(f"@{token} value {job}/cpu window={ended - began}", *spent, flush=True)
-        if job == "last":
-            break
-    os.write(tty, b"go\n")
+    job = words[2]
+    if job == "last":
+        break
+    tty.write(b"go\n")
+    time.sleep(START)
+    began, before = reading()
+    time.sleep(WINDOW)
+    ended, after = reading()
+    spent = [f"{name}={after[number] - before[number]}" for number, name in names.items()]
+    print(f"@{token} value {job}/cpu window={ended - began}", *spent, flush=True)

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use disk::{Content, Disk, Slice};
-use run::Runner;
+use disk::Slice;
+pub use disk::{Content, Disk};
+pub use run::{Additions, Outcome, Runner};
 
 use crate::image;
 

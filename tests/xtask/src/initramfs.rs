@@ -214,6 +214,16 @@ impl Sources {
         archive.finish()
     }
 
+    /// The programs `paths` of Xen's packages with the libraries they load: their paths and contents.
+    pub fn with_libraries(&self, paths: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut files = Vec::new();
+        for path in elf::with_libraries(&self.xen, paths)? {
+            let contents = fs::read(self.xen.join(&path)).with_context(|| path.display().to_string())?;
+            files.push((path.to_string_lossy().into_owned(), contents));
+        }
+        Ok(files)
+    }
+
     fn base(&self, archive: &mut Archive) -> Result<()> {
         for directory in ["dev", "proc", "sys", "run", "tmp", "mnt", "etc"] {
             archive.directory(directory)?;
@@ -232,9 +242,8 @@ impl Sources {
 
     /// Adds programs with the libraries they load.
     fn programs(&self, archive: &mut Archive, programs: &[&str]) -> Result<()> {
-        for path in elf::with_libraries(&self.xen, programs)? {
-            let contents = fs::read(self.xen.join(&path)).with_context(|| path.display().to_string())?;
-            archive.program(&path.to_string_lossy(), &contents)?;
+        for (path, contents) in self.with_libraries(programs)? {
+            archive.program(&path, &contents)?;
         }
         Ok(())
     }

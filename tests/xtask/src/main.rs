@@ -8,6 +8,7 @@
 //! Key types: [`fetch::PackageSet`], [`toolchain::Toolchain`], [`image::Manifest`].
 #![forbid(unsafe_code)]
 
+mod bench;
 mod boot;
 mod cache;
 mod check;
@@ -56,6 +57,11 @@ enum Command {
         #[arg(long)]
         update: bool,
     },
+    /// Measure ours against Linux in the same run, and write the figures into `tests/bench`
+    Bench {
+        #[command(subcommand)]
+        subject: bench::Subject,
+    },
     /// Print the environment in which cargo builds for the guest: `eval "$(cargo xtask guest-env)"`
     GuestEnv,
 }
@@ -68,6 +74,7 @@ fn run(command: Command) -> Result<()> {
         Command::Image { names } => image::build_named(&names).map(drop),
         Command::Boot { names } => boot::run_named(&names),
         Command::Check { names, update } => check::run(&names, update),
+        Command::Bench { subject } => bench::run(&subject),
         Command::GuestEnv => toolchain::print_environment(),
     }
 }

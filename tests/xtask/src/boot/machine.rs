@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::console::{self, Event, Line};
-use super::disk::Disk;
+use super::disk::{Content, Disk};
 use super::tools::HostTools;
 use super::tree::Module;
 use crate::process;
@@ -85,6 +85,9 @@ impl Board {
         qemu.args(["-global", "virtio-mmio.force-legacy=false"]);
         if self.count_instructions {
             qemu.args(["-icount", "shift=2,sleep=off"]);
+            // A doorbell is answered by the processor that rings it. Were it passed to another thread, a machine with
+            // nothing else to do could skip to its next timer before the request has begun.
+            qemu.args(["-global", "virtio-mmio.ioeventfd=off"]);
         }
     }
 
@@ -95,10 +98,11 @@ impl Board {
         for (index, (disk, image)) in self.disks.iter().enumerate() {
             // `cache=unsafe`: a test's disk does not outlive its machine, and host flushes would measure the host.
             let options = "format=raw,if=none,cache=unsafe,discard=unmap,detect-zeroes=off";
-            qemu.args([
-                "-drive",
-                &format!("id=disk{index},file={},{options}", escaped(image)),
-            ]);
+            let file = match disk.content {
+                Content::Null => format!("null-co://,file.size={}M,file.read-zeroes=on", disk.mib),
+                Content::Blank | Content::Ext4 => escaped(image),
+            };
+            qemu.args(["-drive", &format!("id=disk{index},file={file},{options}")]);
             let Disk {
                 queues, transport, ..
             } = disk;

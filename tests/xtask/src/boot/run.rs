@@ -31,6 +31,17 @@ pub struct Runner {
     scripts: PathBuf,
 }
 
+/// What a run has beyond `tests/boot`.
+#[derive(Debug, Default)]
+pub struct Additions {
+    /// What Dom0 runs, instead of `tests/boot/scenarios/NAME.sh`.
+    pub script: Option<PathBuf>,
+    /// Programs in Dom0: their paths and contents.
+    pub dom0: Vec<(String, Vec<u8>)>,
+    /// Programs in the guests; jobs are in `jobs/`.
+    pub guest: Vec<(String, Vec<u8>)>,
+}
+
 /// What is known of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -114,12 +125,27 @@ impl Runner {
 
     /// Boots `scenario`. What goes wrong inside the machine is in the outcome; an error is the harness's own.
     pub fn run(&self, scenario: &Scenario) -> Result<Outcome> {
-        self.boot(scenario, false)
+        self.boot(scenario, &Additions::default(), false)
+    }
+
+    /// Boots `scenario` with `additions`.
+    pub fn run_with(&self, scenario: &Scenario, additions: &Additions) -> Result<Outcome> {
+        self.boot(scenario, additions, false)
     }
 
     /// Boots `scenario` and shows what its consoles say, but for Xen's and Dom0's own start.
     pub fn run_shown(&self, scenario: &Scenario) -> Result<Outcome> {
-        self.boot(scenario, true)
+        self.boot(scenario, &Additions::default(), true)
+    }
+
+    /// The programs that run on this host.
+    pub fn tools(&self) -> &HostTools {
+        &self.tools
+    }
+
+    /// The unpacked packages that Dom0 and the guests are made of.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// A file that the image builder made for `scenario` when it was last run.
@@ -127,19 +153,25 @@ impl Runner {
         folder(scenario).join("built").join(file)
     }
 
-    fn boot(&self, scenario: &Scenario, show: bool) -> Result<Outcome> {
+    fn boot(&self, scenario: &Scenario, additions: &Additions, show: bool) -> Result<Outcome> {
         let dir = folder(scenario);
         crate::cache::remove(&dir)?;
         fs::create_dir_all(&dir)?;
         let token = token()?;
         let (board, software) = self
-            .lay_out(scenario, &token, &dir)
+            .lay_out(scenario, additions, &token, &dir)
             .with_context(|| scenario.name.to_owned())?;
         let machine = Machine::start(&board, &software, &self.tools, &dir)?;
         watch(machine, scenario, &token, &dir.join("console.log"), show)
     }
 
-    fn lay_out(&self, scenario: &Scenario, token: &str, dir: &Path) -> Result<(Board, Software)> {
+    fn lay_out(
+        &self,
+        scenario: &Scenario,
+        additions: &Additions,
+        token: &str,
+        dir: &Path,
+    ) -> Result<(Board, Software)> {
         let mut disks = Vec::new();
         for (index, disk) in scenario.disks.iter().enumerate() {
             let image = dir.join(format!("disk{index}.img"));
@@ -158,14 +190,15 @@ impl Runner {
         let mut archive = Archive::default();
         let kernel = self.sources.kernel()?;
         archive.file("images/linux", &fs::read(&kernel)?)?;
-        archive.file(
-            "images/guest.cpio",
-            &self.sources.guest(&self.scripts.join("guest"), scenario.fio)?,
-        )?;
-        let script = self
-            .scripts
-            .join("scenarios")
-            .join(format!("{}.sh", scenario.name));
+        let mut guest = self.sources.guest(&self.scripts.join("guest"), scenario.fio)?;
+        guest.extend(programs(&additions.guest)?.finish()?);
+        archive.file("images/guest.cpio", &guest)?;
+        let named = || {
+            self.scripts
+                .join("scenarios")
+                .join(format!("{}.sh", scenario.name))
+        };
+        let script = additions.script.clone().unwrap_or_else(named);
         archive.file(
             "scenario/run",
             &fs::read(&script).with_context(|| script.display().to_string())?,
@@ -186,6 +219,7 @@ impl Runner {
         let ramdisk = dir.join("dom0.cpio");
         let mut file = File::create(&ramdisk)?;
         file.write_all(&self.sources.dom0(&self.scripts.join("dom0"))?)?;
+        file.write_all(&programs(&additions.dom0)?.finish()?)?;
         file.write_all(&archive.finish()?)?;
         drop(file);
 
@@ -205,6 +239,14 @@ impl Runner {
             },
         ))
     }
+}
+
+fn programs(programs: &[(String, Vec<u8>)]) -> Result<Archive> {
+    let mut archive = Archive::default();
+    for (path, contents) in programs {
+        archive.program(path, contents)?;
+    }
+    Ok(archive)
 }
 
 /// Where a scenario's files and logs are.

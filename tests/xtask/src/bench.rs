@@ -1,0 +1,34 @@
+//! `cargo xtask bench`: ours against Linux, in the same run.
+//!
+//! Each backend gets a boot of its own of the same machine: one processor that counts instructions (one is 4 ns of the
+//! machine's time), so that a throughput seen inside the guest is the summed cost of guest, backend, Xen and Dom0, and
+//! repeats whatever else the host does. `tests/bench/README.md` says what is measured and how.
+
+mod block;
+mod figures;
+mod python;
+mod report;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// What is measured.
+#[derive(Subcommand)]
+pub enum Subject {
+    /// The block driver domain against Linux blkback in Dom0
+    Block {
+        /// How often each job is run
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+        /// Only this backend (`linux` or `ours`); figures are shown, nothing is written
+        #[arg(long)]
+        only: Option<block::Peer>,
+    },
+}
+
+/// Measures, shows the figures, and writes them into `tests/bench`.
+pub fn run(subject: &Subject) -> Result<()> {
+    match *subject {
+        Subject::Block { rounds, only } => block::run(rounds, only),
+    }
+}
