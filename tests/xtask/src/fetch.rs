@@ -247,7 +247,7 @@ fn unpack(archive: &Path, root: &Path, exclude: &[&str]) -> Result<()> {
 
 /// Says in one line what this host lacks, if anything.
 pub fn check_host() -> Result<()> {
-    let missing: Vec<&str> = ["apt-get", "apt-config", "dpkg", "dpkg-deb", "tar"]
+    let missing: Vec<&str> = ["apt-get", "apt-config", "dpkg", "dpkg-deb", "tar", "setpriv"]
         .into_iter()
         .filter(|p| !process::exists(p))
         .collect();

@@ -41,11 +41,24 @@ pub fn read_lines(mut from: impl Read, console: &str, events: &Sender<Event>) {
     let _ = events.send(Event::Closed);
 }
 
+/// A line without what only moves a cursor: control characters, and sequences that begin with ESC [.
+fn printable(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    let lossy = String::from_utf8_lossy(bytes);
+    let mut characters = lossy.chars().peekable();
+    while let Some(character) = characters.next() {
+        if character == '\x1b' && characters.next_if_eq(&'[').is_some() {
+            while characters.next_if(|c| !c.is_ascii_alphabetic()).is_some() {}
+            characters.next();
+        } else if !character.is_control() || character == '\t' {
+            text.push(character);
+        }
+    }
+    text
+}
+
 fn line_of(console: &str, bytes: &[u8]) -> Line {
-    let text: String = String::from_utf8_lossy(bytes)
-        .chars()
-        .filter(|c| !c.is_control() || *c == '\t')
-        .collect();
+    let text = printable(bytes);
     match text.split_once("| ") {
         Some((name, rest)) if console == "dom0" && is_domain_name(name) => Line {
             console: name.to_owned(),
@@ -157,7 +170,7 @@ mod tests {
     #[test]
     fn lines_are_told_apart_by_console() {
         let (sender, receiver) = mpsc::channel();
-        let input: &[u8] = b"hello\r\nblock| ready\n\x1b| x| y\ntail";
+        let input: &[u8] = b"hello\r\nblock| rea\x1b[12;3Hdy\n\x1b| x| y\ntail";
         read_lines(input, "dom0", &sender);
         let lines: Vec<Line> = receiver
             .try_iter()
