@@ -54,6 +54,7 @@ pub fn clippy_host(_: &Repository, faults: &mut Faults) -> Result<String> {
         "--quiet",
         "--workspace",
         "--all-targets",
+        "--keep-going",
         "--",
         NO_WARNINGS,
     ]);
