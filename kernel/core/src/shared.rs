@@ -27,11 +27,19 @@ impl Shared {
 
     #[inline]
     fn at<T>(&self, at: usize) -> *mut T {
+        self.range::<T>(at, 1)
+    }
+
+    /// Checks `count` values of `T` from `at` on, once for all of them. Written so that overflow checks find nothing to do:
+    /// it runs at each access of the data path.
+    #[inline]
+    fn range<T>(&self, at: usize, count: usize) -> *mut T {
+        let room = self.len.wrapping_sub(at);
         assert!(
-            at <= self.len - size_of::<T>() && at.is_multiple_of(size_of::<T>()),
+            at <= self.len && count <= room / size_of::<T>() && at.is_multiple_of(size_of::<T>()),
             "access outside shared pages"
         );
-        (self.base + at) as *mut T
+        self.base.wrapping_add(at) as *mut T
     }
 }
 
@@ -76,6 +84,24 @@ impl SharedPages for Shared {
     #[inline]
     fn full_barrier(&self) {
         fence(Ordering::SeqCst);
+    }
+
+    #[inline]
+    fn copy_out(&self, at: usize, words: &mut [u32]) {
+        let from = self.range::<u32>(at, words.len());
+        for (i, word) in words.iter_mut().enumerate() {
+            // SAFETY: `range` has checked all of them; otherwise as for the single loads.
+            *word = unsafe { AtomicU32::from_ptr(from.add(i)) }.load(Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    fn copy_in(&self, at: usize, words: &[u32]) {
+        let to = self.range::<u32>(at, words.len());
+        for (i, word) in words.iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { AtomicU32::from_ptr(to.add(i)) }.store(*word, Ordering::Relaxed);
+        }
     }
 }
 
