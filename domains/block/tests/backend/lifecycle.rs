@@ -124,7 +124,7 @@ fn wrong_nodes_are_refused_with_a_line_that_names_them() {
         (
             "PARTLABEL=root",
             "w",
-            "params: virtio0: the disk has no partition table",
+            "params: no partition PARTLABEL=root (virtio0: the disk has no partition table)",
         ),
         ("virtio0", "x", "mode: neither r nor w"),
     ] {

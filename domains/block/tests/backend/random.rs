@@ -169,6 +169,8 @@ fn play(acts: Vec<Act>, options: [Options; 2], max_segments: usize, capacity: us
             }
             Act::Order(seed) => world.disk().order = Order::Any(seed),
             Act::Reconnect { guest: n } => {
+                // To connect takes room; to serve must do without.
+                world.dd.set_limits(Default::default());
                 guests[n].set_state(&world, 6);
                 world.disk().let_go();
                 world.advance(150);
