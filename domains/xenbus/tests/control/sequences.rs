@@ -221,6 +221,35 @@ fn a_frontend_that_closes_and_begins_again_is_served_again() {
 }
 
 #[test]
+fn offline_alone_is_a_wish_to_close() {
+    let (host, guest) = connected();
+    host.dom0
+        .write(&format!("{}/online", guest.device.backend_path()), "0")
+        .unwrap();
+    host.settle();
+    assert_eq!(host.history(), [5], "the guest hears of it");
+    guest.state(6);
+    host.millis(1000);
+    assert!(host.ts.finish_detach(guest.device));
+    host.settle();
+    host.assert_clean();
+}
+
+#[test]
+fn a_frontend_that_begins_again_out_of_closing_is_let_go_first() {
+    for (again, shown) in [(1, &[5, 6, 2][..]), (2, &[5, 6])] {
+        let (host, guest) = connected();
+        guest.state(5);
+        host.settle();
+        guest.state(again);
+        host.settle();
+        assert_eq!(host.history(), shown);
+        assert_eq!(host.calls()[0], "disconnect 7/51712");
+        host.xen.assert_nothing_held(DD);
+    }
+}
+
+#[test]
 fn the_windows_close_cycle_before_connecting_is_answered() {
     let (host, guest) = Host::with_device();
     guest.state(5);
