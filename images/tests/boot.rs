@@ -217,3 +217,28 @@ fn modules_do_not_overlap() {
     );
     assert!(modules.iter().all(|(address, _)| address.is_multiple_of(2 << 20)));
 }
+
+/// `dtc` (its path in the variable `DTC`) takes every tree that is written; without it the test says so.
+#[test]
+fn dtc_accepts_every_tree() {
+    let Some(dtc) = std::env::var_os("DTC") else {
+        eprintln!("DTC is not set: dtc is not asked");
+        return;
+    };
+    for boot in ["", "start = \"xen\"\n", "tree = \"overlay\"\n"] {
+        let bench = Bench::new(&machine(boot), &virt());
+        bench.build().unwrap();
+        for name in names(&bench.out()).iter().filter(|name| name.contains(".dtb")) {
+            let output = std::process::Command::new(&dtc)
+                .args(["-I", "dtb", "-O", "dts", "-o", "/dev/null"])
+                .arg(bench.out().join(name))
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                output.status.success() && !said.contains("ERROR"),
+                "{name}: {said}"
+            );
+        }
+    }
+}

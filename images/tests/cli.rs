@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use common::Bench;
 use common::virt::virt;
+use serde_json::Value;
 
 const MACHINE: &str =
     "board = \"qemu-virt\"\n[domain.block]\nclass = \"block\"\ndevices = [\"/virtio_mmio@a003e00\"]\n";
@@ -63,4 +64,177 @@ fn an_error_is_one_line_and_exit_code_1() {
     let line = "error: machine.toml:4: no node /virtio_mmio@line\\nend\\u{1b}[31m in the base device tree\n";
     assert_eq!(String::from_utf8(output.stderr).unwrap(), line);
     assert!(!bench.out().exists());
+}
+
+/// Runs the command with these arguments in the bench's folder.
+fn run(bench: &Bench, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_outrigger"))
+        .current_dir(&bench.dir)
+        .env_remove("OUTRIGGER_IMAGES")
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn succeeds(bench: &Bench, args: &[&str]) -> String {
+    let output = run(bench, args);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[track_caller]
+fn fails(bench: &Bench, args: &[&str]) -> String {
+    let output = run(bench, args);
+    assert_eq!(output.status.code(), Some(1), "{args:?}");
+    assert!(output.stdout.is_empty(), "{args:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn check_needs_no_image_and_writes_nothing() {
+    let bench = Bench::new(MACHINE, &virt());
+    std::fs::remove_dir_all(bench.dir.join("images")).unwrap();
+    let check = ["check", "machine.toml", "--base-dtb", "virt.dtb"];
+    let line = "domain block can be built: class block, 16 MiB, virtio0 = /virtio_mmio@a003e00\n";
+    assert_eq!(succeeds(&bench, &check), line);
+    assert_eq!(bench.leftovers(), [] as [&str; 0]);
+    let json: Value = serde_json::from_str(&succeeds(&bench, &[&["--json"], &check[..]].concat())).unwrap();
+    assert_eq!(json["domains"][0]["interrupts"], serde_json::json!([79]));
+    assert_eq!(json["domains"][0]["pages"], serde_json::json!([[0xa003, 0xa003]]));
+    assert_eq!(json["notices"].as_array().unwrap().len(), 2);
+    bench.put("machine.toml", MACHINE.replace("a003e00", "b000000").as_bytes());
+    let line = "error: machine.toml:4: no node /virtio_mmio@b000000 in the base device tree\n";
+    assert_eq!(fails(&bench, &check), line);
+}
+
+#[test]
+fn devices_as_a_table_and_as_json() {
+    let bench = Bench::new(MACHINE, &virt());
+    let table = succeeds(&bench, &["devices", "virt.dtb"]);
+    common::golden("devices.txt", &table);
+    let json: Value = serde_json::from_str(&succeeds(&bench, &["devices", "virt.dtb", "--json"])).unwrap();
+    let devices = json.as_array().unwrap();
+    assert_eq!(devices.len() + 3, table.lines().count());
+    let disk = devices
+        .iter()
+        .find(|device| device["path"] == "/virtio_mmio@a003e00")
+        .unwrap();
+    assert_eq!(disk["free"], true);
+    assert_eq!(disk["class"], "block");
+    assert_eq!(disk["registers"], serde_json::json!([[0xa00_3e00, 0x200]]));
+    assert_eq!(disk["takes_along"].as_array().unwrap().len(), 7);
+}
+
+#[test]
+fn disabled_devices_are_listed_when_asked_for() {
+    let mut tree = virt();
+    common::virt::set(&mut tree, "/pl031@9010000", "status", "disabled");
+    let bench = Bench::new(MACHINE, &tree);
+    assert!(!succeeds(&bench, &["devices", "virt.dtb"]).contains("/pl031@9010000"));
+    let all = succeeds(&bench, &["devices", "--all", "virt.dtb"]);
+    let row = all
+        .lines()
+        .find(|line| line.starts_with("/pl031@9010000"))
+        .unwrap();
+    assert!(row.contains("is disabled"), "{row}");
+}
+
+#[test]
+fn what_was_built_can_be_inspected() {
+    let machine = format!("{MACHINE}[boot]\nkernel = \"vmlinuz\"\ndom0-memory = 512\n");
+    let bench = Bench::new(&machine, &virt());
+    assert!(outrigger(&bench, &["--images", "images"]).status.success());
+    let mut report = String::new();
+    for file in [
+        "virt.dtb",
+        "images/block.elf",
+        "out/block.img",
+        "out/block.cfg",
+        "out/block.dtb",
+        "out/host.dtb",
+        "out/boot.scr",
+    ] {
+        report += &succeeds(&bench, &["inspect", file]);
+    }
+    common::golden("inspect.txt", &report);
+    let json: Value =
+        serde_json::from_str(&succeeds(&bench, &["inspect", "--json", "out/block.cfg"])).unwrap();
+    assert_eq!(json["kind"], "an xl configuration");
+    assert_eq!(
+        json["facts"][0],
+        serde_json::json!({ "what": "name", "value": "block" })
+    );
+    bench.put("nothing", b"what is this");
+    let line = "error: nothing: is neither a device tree, an arm64 Image, an ELF file, a boot script nor an xl configuration\n";
+    assert_eq!(fails(&bench, &["inspect", "nothing"]), line);
+    assert!(fails(&bench, &["inspect", "missing"]).starts_with("error: missing: cannot read: "));
+}
+
+#[test]
+fn new_writes_a_file_that_can_be_checked() {
+    let bench = Bench::new(MACHINE, &virt());
+    for args in [&["new", "qemu-virt"][..], &["new", "--base-dtb", "virt.dtb"]] {
+        bench.put("machine.toml", succeeds(&bench, args).as_bytes());
+        succeeds(&bench, &["check", "machine.toml", "--base-dtb", "virt.dtb"]);
+    }
+    common::golden("new.toml", &succeeds(&bench, &["new", "--base-dtb", "virt.dtb"]));
+    // Uncommented, the boot table is good too.
+    let text = succeeds(&bench, &["new", "qemu-virt"]);
+    let (domains, boot) = text.split_once("# [boot]").unwrap();
+    let boot: String = boot
+        .lines()
+        .map(|line| format!("{}\n", line.trim_start_matches("# ")))
+        .collect();
+    bench.put("machine.toml", format!("{domains}[boot]{boot}").as_bytes());
+    succeeds(&bench, &["check", "machine.toml", "--base-dtb", "virt.dtb"]);
+    assert_eq!(
+        fails(&bench, &["new", "pi"]),
+        "error: outrigger new: unknown board \"pi\" (known: qemu-virt, raspberrypi-4)\n"
+    );
+    assert_eq!(
+        fails(&bench, &["new", "raspberrypi-4", "--base-dtb", "virt.dtb"]),
+        "error: virt.dtb: is the device tree of another board: its root is not compatible with \"raspberrypi,4-model-b\"\n"
+    );
+}
+
+#[test]
+fn a_board_file_of_ones_own() {
+    let bench = Bench::new(&MACHINE.replace("qemu-virt", "mine"), &virt());
+    bench.put(
+        "mine.toml",
+        b"compatible = \"linux,dummy-virt\"\nslots = [\"virtio,mmio\"]\n",
+    );
+    let check = ["check", "machine.toml", "--base-dtb", "virt.dtb"];
+    assert_eq!(
+        fails(&bench, &check),
+        "error: machine.toml:1: unknown board \"mine\" (known: qemu-virt, raspberrypi-4)\n"
+    );
+    succeeds(&bench, &[&check[..], &["--board", "mine.toml"]].concat());
+    bench.put("mine.toml", b"compatible = \"linux,dummy-virt\"\nslot = 1\n");
+    let line = fails(&bench, &[&check[..], &["--board", "mine.toml"]].concat());
+    assert!(
+        line.starts_with("error: mine.toml:2: unknown field `slot`"),
+        "{line}"
+    );
+}
+
+#[test]
+fn completions_and_the_manual_know_every_command() {
+    let bench = Bench::new(MACHINE, &virt());
+    for page in [
+        &["man"][..],
+        &["completions", "bash"],
+        &["completions", "zsh"],
+        &["completions", "fish"],
+    ] {
+        let text = succeeds(&bench, page);
+        for command in ["build", "check", "devices", "inspect", "new"] {
+            assert!(
+                text.to_lowercase().contains(command),
+                "{page:?} without {command}"
+            );
+        }
+    }
 }
