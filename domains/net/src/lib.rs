@@ -1,25 +1,49 @@
-//! The network driver domain's backend.
+//! The network driver domain's backend: guests' vifs, the wire's cards, and the switch between them.
+//!
+//! One turn of its loop is `take` (events) → `reap` (cards) → `sense` (rings) → *copy heads* → `switch_all` → *copy the
+//! rest* → `work` (what neither card nor guest can do) → `drive` (cards) → `respond` (rings, notifications) → `settle`.
+//! Guests' pages are never mapped: Xen copies, in two hypercalls a turn however many frames and guests there are, and a
+//! frame between two guests is copied once, from the sender's page to the receiver's.
+//!
+//! **Distrusts** frontends: packets are put together by `outrigger-netif`; a frame's first bytes are looked at in a private
+//! copy, and that copy is what is handed on; rings that make no sense end their own vif. Distrusts cards as far as lengths
+//! and tags go. **Owes** each consumed slot its response by the end of the turn, so that between turns nothing is owed; owes
+//! every guest its turn, whatever the others do; and owes a guest that it sees no other guest's unicast, and that nobody
+//! sends with its address.
+//!
+//! Key types: [`Net`] (the backend, and its [`DeviceClass`](outrigger_xenbus::DeviceClass)), [`Buffer`], [`Counters`],
+//! [`Drop`]; pure: [`packet`], [`checksum`], [`segment`], [`MacTable`], [`Bucket`], [`SourceFilter`], [`MulticastFilter`].
+//! Follows `public/io/netif.h`, and Linux's netback where that is silent.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod batch;
 pub mod checksum;
-#[allow(dead_code, reason = "used by the turn")]
+mod class;
 mod counters;
 mod filter;
 mod multicast;
+mod nic;
 pub mod packet;
+mod plan;
+mod pool;
+mod queue;
 mod rate;
 pub mod segment;
-#[allow(dead_code, reason = "used by the turn")]
+mod sense;
+mod service;
 mod set;
-#[allow(dead_code, reason = "used by the turn")]
 mod switch;
 mod table;
+mod vif;
+mod work;
 
 pub use counters::{Counters, Drop};
 pub use filter::SourceFilter;
 pub use multicast::MulticastFilter;
+pub use pool::Buffer;
 pub use rate::Bucket;
+pub use service::{Net, TurnOutcome};
 pub use table::MacTable;

@@ -1,0 +1,399 @@
+//! A network card, and what waits for it.
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use outrigger_devices::{
+    BlankChecksum, DmaSegment, Gso, NetDevice, NetLimits, PAGE_SIZE, QueueFull, Tag, TxFrame,
+};
+use outrigger_ring::SharedPages;
+
+use crate::batch::{Batch, Incoming, Origin};
+use crate::counters::{Counters, Drop};
+use crate::pool::{MAX_PIECES, Piece, Pool};
+
+/// Bytes for the headers of one segment: they fit with a VLAN tag.
+pub(crate) const HEADER_SLOT: usize = 256;
+const HEADERS_A_PAGE: usize = PAGE_SIZE / HEADER_SLOT;
+
+/// Frames that may wait for the card before guests are made to wait.
+const BACKLOG_MAX: usize = 64;
+
+/// A frame that is to be sent in segments whose headers are ready.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    /// Bytes of the headers in the frame.
+    pub header_len: usize,
+    /// The same in the header pages, where a VLAN tag may have come in.
+    pub stored_header_len: usize,
+    /// Payload bytes a segment.
+    pub size: usize,
+    /// Segments.
+    pub count: usize,
+}
+
+impl Cut {
+    /// Pages for so many headers.
+    pub fn header_pages(count: usize) -> usize {
+        count.div_ceil(HEADERS_A_PAGE)
+    }
+
+    /// Where the headers of segment `index` are: which header page, and the offset in it.
+    pub fn header_place(index: usize) -> (usize, u16) {
+        (
+            index / HEADERS_A_PAGE,
+            (index % HEADERS_A_PAGE * HEADER_SLOT) as u16,
+        )
+    }
+}
+
+/// A frame for the card.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing {
+    pub frame: u16,
+    pub len: usize,
+    pub checksum: Option<BlankChecksum>,
+    pub gso: Option<Gso>,
+    pub cut: Option<Cut>,
+    /// Segments that the card has.
+    pub sent: usize,
+}
+
+pub(crate) struct Nic<D> {
+    number: u8,
+    pub name: String,
+    /// Its bit in `Wake::devices`.
+    pub interrupt: u32,
+    pub device: D,
+    pub limits: NetLimits,
+    pub failed: bool,
+    backlog: VecDeque<Outgoing>,
+    segments: Vec<DmaSegment>,
+    /// Receive buffers that each queue has.
+    posted: Vec<u32>,
+    /// Receive buffers that each queue shall have.
+    buffers: u32,
+    dirty: bool,
+    /// Frames with the card.
+    in_flight: u32,
+    pub counters: Counters,
+}
+
+impl<D: NetDevice> Nic<D> {
+    /// `buffers`: pages to receive into, for all queues together.
+    pub fn new(number: usize, name: String, interrupt: u32, device: D, buffers: u32) -> Self {
+        let limits = device.limits();
+        let queues = limits.queues.max(1);
+        Self {
+            number: number as u8,
+            name,
+            interrupt,
+            device,
+            limits,
+            failed: false,
+            backlog: VecDeque::with_capacity(512),
+            segments: Vec::with_capacity(MAX_PIECES + 1),
+            posted: alloc::vec![0; queues],
+            buffers: buffers / queues as u32,
+            dirty: false,
+            in_flight: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Whether it cuts such frames itself.
+    pub fn cuts(&self, gso: Gso) -> bool {
+        let kind = match gso.kind {
+            outrigger_devices::GsoKind::TcpV4 => self.limits.tso4,
+            outrigger_devices::GsoKind::TcpV6 => self.limits.tso6,
+        };
+        kind && self.limits.tx_checksum && self.limits.max_segments >= MAX_PIECES
+    }
+
+    /// Whether it takes frames.
+    pub fn has_carrier(&self) -> bool {
+        self.limits.link && !self.failed
+    }
+
+    /// Whether so much waits for it that guests should wait, too.
+    pub fn is_congested(&self) -> bool {
+        self.backlog.len() >= BACKLOG_MAX
+    }
+
+    /// Queues a frame. False if too many wait: the frame is not taken over.
+    pub fn queue<M: SharedPages>(&mut self, pool: &mut Pool<M>, outgoing: Outgoing) -> bool {
+        if self.backlog.len() == self.backlog.capacity() {
+            return false;
+        }
+        // Held until all of it is with the card.
+        let frame = pool.frame_mut(outgoing.frame);
+        frame.in_flight += 1;
+        frame.nic = self.number;
+        self.backlog.push_back(outgoing);
+        true
+    }
+
+    /// Gives the card what waits for it, as far as it takes it.
+    #[inline]
+    pub fn drive<M: SharedPages>(&mut self, pool: &mut Pool<M>) {
+        while let Some(outgoing) = self.backlog.front_mut() {
+            let count = outgoing.cut.map_or(1, |cut| cut.count);
+            while outgoing.sent < count {
+                let Self { device, segments, .. } = self;
+                gather(pool, outgoing, segments);
+                let frame = TxFrame {
+                    segments,
+                    checksum: outgoing.checksum,
+                    gso: outgoing.gso,
+                    tag: Tag(outgoing.frame.into()),
+                };
+                if let Err(QueueFull) = device.submit(0, &frame) {
+                    return;
+                }
+                self.dirty = true;
+                self.in_flight += 1;
+                pool.frame_mut(outgoing.frame).in_flight += 1;
+                outgoing.sent += 1;
+            }
+            let Outgoing { frame, len, .. } = *outgoing;
+            self.backlog.pop_front();
+            self.counters.tx_frames += count as u64;
+            self.counters.tx_bytes += len as u64;
+            unhold(pool, frame);
+        }
+    }
+
+    /// Tells the card, once.
+    #[inline]
+    pub fn commit(&mut self) {
+        if core::mem::take(&mut self.dirty) {
+            for queue in 0..self.posted.len() {
+                self.device.commit(queue);
+            }
+        }
+    }
+
+    /// Gives it empty pages.
+    #[inline]
+    pub fn refill<M: SharedPages>(&mut self, pool: &mut Pool<M>) {
+        for (queue, posted) in self.posted.iter_mut().enumerate() {
+            while *posted < self.buffers {
+                let Some(page) = pool.take() else { return };
+                let whole = Piece {
+                    page,
+                    offset: 0,
+                    len: PAGE_SIZE as u16,
+                };
+                let given = pool
+                    .segment(whole)
+                    .map(|segment| self.device.post(queue, Tag(page.into()), segment));
+                if given != Some(Ok(())) {
+                    pool.put_back(page);
+                    break;
+                }
+                *posted += 1;
+                self.dirty = true;
+            }
+        }
+    }
+
+    /// Takes what it has read and received, at most `most` buffers. True if there may be more; false too if it failed.
+    #[inline]
+    pub fn reap<M: SharedPages>(&mut self, pool: &mut Pool<M>, batch: &mut Batch, most: usize) -> bool {
+        let number = usize::from(self.number);
+        if self.failed {
+            return false;
+        }
+        let mut fault = None;
+        let mut left = most;
+        for queue in 0..self.posted.len() {
+            let Self {
+                device,
+                in_flight,
+                posted,
+                counters,
+                ..
+            } = self;
+            if *in_flight > 0
+                && let Err(error) = device.reap_tx(queue, &mut |tag| {
+                    let held = u16::try_from(tag.0).ok().filter(|_| pool.has(tag.0));
+                    // A tag is believed as far as it names a frame that is in flight.
+                    if let Some(frame) = held.filter(|frame| pool.frame(*frame).in_flight > 0) {
+                        *in_flight = in_flight.saturating_sub(1);
+                        unhold(pool, frame);
+                    }
+                })
+            {
+                fault = Some(error);
+            }
+            let mut assembly = None;
+            let received = device.reap_rx(queue, left, &mut |buffer| {
+                left = left.saturating_sub(1);
+                posted[queue] = posted[queue].saturating_sub(1);
+                receive(number, pool, batch, counters, &mut assembly, buffer);
+            });
+            if let Err(error) = received {
+                fault = Some(error);
+            }
+            if let Some(Assembly { frame, .. }) = assembly {
+                pool.end(frame);
+            }
+        }
+        if let Some(fault) = fault {
+            self.fail(pool, fault.0);
+            return false;
+        }
+        left == 0
+    }
+
+    /// Looks at the interrupt's cause.
+    pub fn acknowledge(&mut self) {
+        if self.failed {
+            return;
+        }
+        if self.device.acknowledge().config {
+            let link = self.limits.link;
+            self.limits = self.device.limits();
+            if self.limits.link != link {
+                let state = if self.limits.link { "up" } else { "down" };
+                log::info!("{}: link is {state}", self.name);
+            }
+        }
+    }
+
+    /// Before the domain sleeps: true if there is something already. `sent`: somebody waits for room.
+    pub fn arm(&mut self, sent: bool) -> bool {
+        let mut any = false;
+        if !self.failed {
+            for queue in 0..self.posted.len() {
+                any |= self.device.arm(queue, sent || !self.backlog.is_empty());
+            }
+        }
+        any
+    }
+
+    /// The card broke its contract: it is stopped, and frames for it are dropped from now on.
+    #[cold]
+    fn fail<M: SharedPages>(&mut self, pool: &mut Pool<M>, why: &'static str) {
+        log::error!("{}: {why}; it serves no more", self.name);
+        self.failed = true;
+        self.device.quiesce();
+        self.in_flight = 0;
+        self.backlog.clear();
+        pool.end_in_flight(self.number);
+    }
+}
+
+/// One thing that held a frame is over.
+fn unhold<M: SharedPages>(pool: &mut Pool<M>, frame: u16) {
+    let in_flight = &mut pool.frame_mut(frame).in_flight;
+    *in_flight -= 1;
+    if *in_flight == 0 {
+        pool.end(frame);
+    }
+}
+
+/// The memory of the next thing to submit.
+#[inline]
+fn gather<M: SharedPages>(pool: &Pool<M>, outgoing: &Outgoing, segments: &mut Vec<DmaSegment>) {
+    segments.clear();
+    let frame = pool.frame(outgoing.frame);
+    let Some(cut) = outgoing.cut else {
+        segments.extend(frame.pieces().iter().filter_map(|piece| pool.segment(*piece)));
+        return;
+    };
+    let (page, offset) = Cut::header_place(outgoing.sent);
+    if let Some(page) = frame.header_page(page) {
+        segments.extend(pool.segment(Piece {
+            page,
+            offset,
+            len: cut.stored_header_len as u16,
+        }));
+    }
+    let start = cut.header_len + outgoing.sent * cut.size;
+    let end = (start + cut.size).min(outgoing.len);
+    segments.extend(frame.range(start, end).filter_map(|piece| pool.segment(piece)));
+}
+
+/// A frame that is being received.
+struct Assembly {
+    frame: u16,
+    len: usize,
+    first: outrigger_devices::RxBuffer,
+    good: bool,
+}
+
+/// Takes one received buffer.
+#[inline]
+fn receive<M: SharedPages>(
+    nic: usize,
+    pool: &mut Pool<M>,
+    batch: &mut Batch,
+    counters: &mut Counters,
+    assembly: &mut Option<Assembly>,
+    buffer: outrigger_devices::RxBuffer,
+) {
+    let Ok(page) = u16::try_from(buffer.tag.0) else {
+        return;
+    };
+    if !pool.has(buffer.tag.0) {
+        return;
+    }
+    let current = match assembly {
+        Some(current) => current,
+        None => match pool.begin() {
+            Some(frame) => assembly.insert(Assembly {
+                frame,
+                len: 0,
+                first: buffer,
+                good: true,
+            }),
+            None => return pool.put_back(page),
+        },
+    };
+    let (offset, len) = (buffer.offset as usize, buffer.len as usize);
+    let within = offset.checked_add(len).is_some_and(|end| end <= PAGE_SIZE) && len > 0;
+    let piece = Piece {
+        page,
+        offset: offset as u16,
+        len: len as u16,
+    };
+    if within && pool.frame_mut(current.frame).push(piece) {
+        current.len += len;
+    } else {
+        current.good = false;
+        pool.put_back(page);
+    }
+    if buffer.more {
+        return;
+    }
+    let Some(Assembly {
+        frame,
+        len,
+        first,
+        good,
+    }) = assembly.take()
+    else {
+        return;
+    };
+    counters.rx_frames += 1;
+    counters.rx_bytes += len as u64;
+    if !good || batch.incoming.len() == batch.incoming.capacity() {
+        counters.drop_rx(if good { Drop::NoMemory } else { Drop::Malformed });
+        return pool.end(frame);
+    }
+    batch.incoming.push(Incoming {
+        origin: Origin::Wire { nic },
+        frame,
+        stored: len,
+        len,
+        first_fragment: 0,
+        fragments: 0,
+        checksum: first.checksum,
+        gso: first.gso,
+        dropped: None,
+        wire: None,
+        delivered: false,
+    });
+}

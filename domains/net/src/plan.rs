@@ -1,0 +1,317 @@
+//! The middle of a turn: where each frame goes, and which bytes have to be copied for that. Each byte of a guest's frame is
+//! copied once for each receiver: its first bytes into a page of ours, where they are looked at and from where they are
+//! handed on (what was checked is what arrives, whatever the sender does to its page meanwhile), the rest straight from
+//! the sender's page into the receiver's, or into ours if it goes to the wire.
+
+use outrigger_devices::{Gso, NetDevice, RxChecksum};
+use outrigger_ring::SharedPages;
+use outrigger_xen::{CopyOp, CopySide, Hypervisor, Instant};
+
+use crate::batch::{Origin, Purpose, Source};
+use crate::checksum::Sum;
+use crate::counters::Drop;
+use crate::packet::{ETH_HLEN, HEAD_BYTES, Network, Packet, TCP};
+use crate::pool::MAX_PIECES;
+use crate::queue::{Notes, told};
+use crate::service::State;
+use crate::vif::Vif;
+
+/// Least payload of a segment: nobody's TCP has less, and a card is not to be made to send 65,000 frames for one.
+const GSO_SIZE_MIN: u16 = 48;
+
+/// A frame's first bytes.
+pub(crate) struct Head {
+    bytes: [u8; HEAD_BYTES],
+    len: usize,
+}
+
+impl Head {
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
+    /// Decides about every frame of this turn, and plans its copies.
+    #[inline]
+    pub(crate) fn switch_all<H: Hypervisor<Pages = P>>(&mut self, hv: &H, now: Instant) {
+        for at in 0..self.batch.incoming.len() {
+            if self.batch.incoming[at].dropped.is_none()
+                && let Err(why) = self.route(hv, at, now)
+            {
+                self.batch.incoming[at].dropped = Some(why);
+            }
+        }
+    }
+
+    /// The first bytes of a frame, as far as they are in our pages.
+    pub(crate) fn head(&self, at: usize) -> Option<(Head, Packet)> {
+        let incoming = &self.batch.incoming[at];
+        let mut head = Head {
+            bytes: [0; HEAD_BYTES],
+            len: 0,
+        };
+        head.len = self
+            .pool
+            .read_head(incoming.frame, &mut head.bytes, incoming.stored);
+        let packet = Packet::peek(head.bytes())?;
+        Some((head, packet))
+    }
+
+    fn route<H: Hypervisor<Pages = P>>(&mut self, hv: &H, at: usize, now: Instant) -> Result<(), Drop> {
+        let (mut head, mut packet) = self.head(at).ok_or(Drop::Malformed)?;
+        let targets = match self.batch.incoming[at].origin {
+            Origin::Guest { vif, .. } => self.switch.from_vif(vif, &packet, head.bytes(), now)?,
+            Origin::Wire { nic } => {
+                let targets = self.switch.from_wire(nic, &packet, now)?;
+                if packet.vlan.is_some() {
+                    (head, packet) = self.untag(at)?;
+                }
+                targets
+            }
+        };
+        self.settle_offloads(at, &head, &packet)?;
+        let incoming = self.batch.incoming[at];
+        let mtu = on_wire(incoming.len, incoming.gso, &packet);
+        if let Origin::Guest { vif, .. } = incoming.origin
+            && self.vifs[vif].as_ref().is_none_or(|vif| mtu > vif.wanted.mtu)
+        {
+            return Err(Drop::Malformed);
+        }
+        let mut lost = None;
+        if let Some(nic) = targets.wire {
+            match self.nics.get(nic) {
+                Some(nic) if !nic.has_carrier() => lost = Some(Drop::NoCarrier),
+                Some(card) if mtu <= usize::from(card.limits.mtu) => {
+                    self.batch.incoming[at].wire = Some(nic);
+                }
+                _ => lost = Some(Drop::Malformed),
+            }
+        }
+        let mut work = false;
+        for vif in targets.vifs.iter() {
+            work |= self.give(hv, at, vif, &head, &packet, mtu);
+        }
+        if (work || self.batch.incoming[at].wire.is_some()) && !self.store_rest(hv, at) {
+            self.batch.incoming[at].wire = None;
+            lost = Some(Drop::NoMemory);
+        }
+        match lost {
+            Some(why) if targets.vifs.is_empty() => Err(why),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a frame's tag out, so that guests in its VLAN get it untagged.
+    fn untag(&mut self, at: usize) -> Result<(Head, Packet), Drop> {
+        let incoming = &mut self.batch.incoming[at];
+        if !self.pool.retag(incoming.frame, None) {
+            return Err(Drop::Malformed);
+        }
+        incoming.len -= 4;
+        incoming.stored -= 4;
+        let again = self.head(at).ok_or(Drop::Malformed)?;
+        // A tag within a tag is nobody's.
+        if again.1.vlan.is_some() {
+            return Err(Drop::Vlan);
+        }
+        Ok(again)
+    }
+
+    /// Checks what is alleged of checksum and segments against the headers.
+    fn settle_offloads(&mut self, at: usize, head: &Head, packet: &Packet) -> Result<(), Drop> {
+        let incoming = &mut self.batch.incoming[at];
+        if let RxChecksum::Blank(_) = incoming.checksum {
+            let blank = packet.blank_checksum(incoming.len).ok_or(Drop::Malformed)?;
+            incoming.checksum = RxChecksum::Blank(blank);
+        }
+        let Some(alleged) = incoming.gso else {
+            return Ok(());
+        };
+        let gso = packet
+            .gso(head.bytes(), alleged.kind, alleged.size)
+            .filter(|gso| gso.size >= GSO_SIZE_MIN)
+            .ok_or(Drop::Malformed)?;
+        if incoming.len <= usize::from(gso.header_len) + usize::from(gso.size) {
+            // One segment is a frame like any other.
+            incoming.gso = None;
+            return Ok(());
+        }
+        incoming.gso = Some(gso);
+        if let RxChecksum::Blank(_) = incoming.checksum {
+            return Ok(());
+        }
+        // Some frontends fill in the checksum of what is to be cut, which nobody downstream expects.
+        let blank = packet.blank_checksum(incoming.len).ok_or(Drop::Malformed)?;
+        let Network::Ip(ip) = packet.network else {
+            return Err(Drop::Malformed);
+        };
+        let start = usize::from(blank.start);
+        let mut sum = Sum::new();
+        sum.pseudo_header(ip.source, ip.destination, TCP, incoming.len - start);
+        let field = start + usize::from(blank.offset);
+        self.pool.write(incoming.frame, field, &sum.partial());
+        incoming.checksum = RxChecksum::Blank(blank);
+        Ok(())
+    }
+
+    /// Gives a frame to a guest, or notes that it needs work first: then true.
+    fn give<H: Hypervisor<Pages = P>>(
+        &mut self,
+        hv: &H,
+        at: usize,
+        to: usize,
+        head: &Head,
+        packet: &Packet,
+        mtu: usize,
+    ) -> bool {
+        let Some(vif) = self.vifs[to].as_mut().filter(|vif| vif.is_served()) else {
+            return false;
+        };
+        let incoming = &mut self.batch.incoming[at];
+        if mtu > vif.wanted.mtu {
+            vif.counters.drop_rx(Drop::Malformed);
+            return false;
+        }
+        incoming.delivered = true;
+        if !vif.takes.whole(incoming.gso) || !vif.takes.checksum(incoming.checksum, packet) {
+            if self.batch.later.len() == self.batch.later.capacity() {
+                vif.counters.drop_rx(Drop::NoMemory);
+                return false;
+            }
+            self.batch.later.push((at as u16, to as u8));
+            return true;
+        }
+        let incoming = *incoming;
+        let (frame, stored) = (incoming.frame, incoming.stored);
+        self.batch.sources.clear();
+        for piece in self.pool.frame(frame).range(0, stored) {
+            self.batch.sources.push(Source {
+                side: self.pool.side(piece.page),
+                offset: piece.offset,
+                len: piece.len,
+            });
+        }
+        if let Origin::Guest { vif: from, .. } = incoming.origin
+            && let Some(dom) = self.doms[from]
+        {
+            let mut sources = core::mem::take(&mut self.batch.sources);
+            sources.extend(self.batch.granted(&incoming, stored).map(|fragment| Source {
+                side: CopySide::Granted(dom, fragment.gref),
+                offset: fragment.offset,
+                len: fragment.len,
+            }));
+            self.batch.sources = sources;
+        }
+        let notes = Notes {
+            len: incoming.len,
+            checksum: told(incoming.checksum),
+            extras: [None; 2],
+        };
+        self.deliver(hv, to, notes, incoming.gso, packet, head.bytes());
+        false
+    }
+
+    /// Gives what `batch.sources` says to a guest. Counts it as lost if the guest has no room.
+    #[inline]
+    pub(crate) fn deliver<H: Hypervisor<Pages = P>>(
+        &mut self,
+        hv: &H,
+        to: usize,
+        mut notes: Notes,
+        gso: Option<Gso>,
+        packet: &Packet,
+        head: &[u8],
+    ) {
+        let Some(vif) = self.vifs[to].as_mut().filter(|vif| vif.is_served()) else {
+            return;
+        };
+        let (queue, hash) = vif.spread(packet, head);
+        notes.extras = Vif::<P>::extras(gso, hash);
+        let Some(ring) = vif.queues.get_mut(queue) else {
+            return;
+        };
+        match ring.deliver(hv, &mut self.batch, vif.takes.headroom, &notes, (to, queue)) {
+            Ok(true) => self.touched.insert(vif.first_queue + queue),
+            Ok(false) => vif.counters.drop_rx(Drop::NoBuffer),
+            Err(overflow) => {
+                vif.break_off(overflow.into());
+                self.poke = true;
+            }
+        }
+    }
+
+    /// Plans to have all of a frame in our pages. False if there is no memory.
+    fn store_rest<H: Hypervisor<Pages = P>>(&mut self, hv: &H, at: usize) -> bool {
+        let incoming = self.batch.incoming[at];
+        if incoming.stored == incoming.len {
+            return true;
+        }
+        let Origin::Guest { vif, .. } = incoming.origin else {
+            return false;
+        };
+        let Some(dom) = self.doms[vif] else { return false };
+        if !self.pool.extend(incoming.frame, incoming.len) {
+            return false;
+        }
+        self.batch.make_room(hv);
+        let mut ours = [Source {
+            side: CopySide::Own(0),
+            offset: 0,
+            len: 0,
+        }; MAX_PIECES];
+        let rest = self
+            .pool
+            .frame(incoming.frame)
+            .range(incoming.stored, incoming.len);
+        let mut count = 0;
+        for (place, piece) in ours.iter_mut().zip(rest) {
+            *place = Source {
+                side: self.pool.side(piece.page),
+                offset: piece.offset,
+                len: piece.len,
+            };
+            count += 1;
+        }
+        let mut ours = ours[..count].iter().copied();
+        let Some(mut to) = ours.next() else { return false };
+        let its = incoming.first_fragment..incoming.first_fragment + incoming.fragments;
+        let mut skip = incoming.stored;
+        for index in its {
+            let fragment = self.batch.fragments[index];
+            let here = skip.min(fragment.len.into());
+            skip -= here;
+            let (mut offset, mut left) = (fragment.offset + here as u16, fragment.len - here as u16);
+            while left > 0 {
+                if to.len == 0 {
+                    let Some(next) = ours.next() else { return false };
+                    to = next;
+                }
+                let len = left.min(to.len);
+                let op = CopyOp {
+                    from: (CopySide::Granted(dom, fragment.gref), offset),
+                    to: (to.side, to.offset),
+                    len,
+                };
+                self.batch.copy(op, Purpose::Store(at as u16));
+                (offset, left) = (offset + len, left - len);
+                (to.offset, to.len) = (to.offset + len, to.len - len);
+            }
+        }
+        true
+    }
+}
+
+/// Bytes after the Ethernet header of the largest frame that this one is, or stands for.
+fn on_wire(len: usize, gso: Option<Gso>, packet: &Packet) -> usize {
+    let header = if packet.vlan.is_some() {
+        packet.payload
+    } else {
+        ETH_HLEN
+    };
+    match gso {
+        Some(gso) => usize::from(gso.header_len) + usize::from(gso.size),
+        None => len,
+    }
+    .saturating_sub(header)
+}

@@ -1,0 +1,402 @@
+//! Pages of our own, and the frames that lie in them.
+
+use alloc::vec::Vec;
+
+use outrigger_devices::{DmaPage, DmaSegment, PAGE_SIZE};
+use outrigger_ring::SharedPages;
+use outrigger_xen::CopySide;
+
+/// A page for frames: for the CPU, for the device, and for Xen to copy from and to.
+#[derive(Clone, Debug)]
+pub struct Buffer<M> {
+    /// The CPU's view.
+    pub memory: M,
+    /// The device's view.
+    pub page: DmaPage,
+    /// Xen's: its guest frame number.
+    pub gfn: u64,
+}
+
+/// Where a frame of a guest begins in its first page: room for a VLAN tag, and aligned for whoever sums it up.
+pub(crate) const FRAME_START: u16 = 64;
+/// Most pieces that a frame lies in: one of 64 KiB that begins anywhere.
+pub(crate) const MAX_PIECES: usize = 18;
+/// Most pages besides, for the headers of the segments that it is cut into.
+pub(crate) const MAX_HEADER_PAGES: usize = 44;
+
+/// Bytes of one frame in one page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub page: u16,
+    pub offset: u16,
+    pub len: u16,
+}
+
+/// A frame in our pages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame {
+    pieces: [Piece; MAX_PIECES],
+    count: u8,
+    headers: [u16; MAX_HEADER_PAGES],
+    header_pages: u8,
+    /// Device requests that read it, and one if it waits to become some.
+    pub in_flight: u16,
+    /// The card that does.
+    pub nic: u8,
+}
+
+impl Frame {
+    const EMPTY: Self = Self {
+        pieces: [Piece {
+            page: 0,
+            offset: 0,
+            len: 0,
+        }; MAX_PIECES],
+        count: 0,
+        headers: [0; MAX_HEADER_PAGES],
+        header_pages: 0,
+        in_flight: 0,
+        nic: 0,
+    };
+
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces[..usize::from(self.count)]
+    }
+
+    pub fn header_page(&self, index: usize) -> Option<u16> {
+        self.headers[..usize::from(self.header_pages)].get(index).copied()
+    }
+
+    /// Adds a piece. False if there are too many.
+    pub fn push(&mut self, piece: Piece) -> bool {
+        let Some(place) = self.pieces.get_mut(usize::from(self.count)) else {
+            return false;
+        };
+        *place = piece;
+        self.count += 1;
+        true
+    }
+
+    /// The first piece begins `by` bytes later, or earlier.
+    fn move_start(&mut self, by: i16) {
+        let first = &mut self.pieces[0];
+        first.offset = first.offset.wrapping_add_signed(by);
+        first.len = first.len.wrapping_sub(by.cast_unsigned());
+    }
+
+    /// The parts of the bytes `start..end`, as pieces.
+    pub fn range(&self, start: usize, end: usize) -> impl Iterator<Item = Piece> {
+        let mut at = 0;
+        self.pieces().iter().filter_map(move |piece| {
+            let (first, last) = (at, at + usize::from(piece.len));
+            at = last;
+            let (from, to) = (start.max(first), end.min(last));
+            (from < to).then(|| Piece {
+                page: piece.page,
+                // Within the piece, so within a page.
+                offset: piece.offset + (from - first) as u16,
+                len: (to - from) as u16,
+            })
+        })
+    }
+}
+
+/// All of our pages and frames. Nothing here allocates after [`add`](Self::add).
+pub(crate) struct Pool<M> {
+    buffers: Vec<Buffer<M>>,
+    free: Vec<u16>,
+    /// Free pages that frames of this turn may still need.
+    promised: usize,
+    frames: Vec<Frame>,
+    free_frames: Vec<u16>,
+}
+
+impl<M: SharedPages> Pool<M> {
+    pub fn new() -> Self {
+        Self {
+            buffers: Vec::new(),
+            free: Vec::new(),
+            promised: 0,
+            frames: Vec::new(),
+            free_frames: Vec::new(),
+        }
+    }
+
+    /// Adds a page. There are at most 65,535.
+    pub fn add(&mut self, buffer: Buffer<M>) {
+        let Ok(number) = u16::try_from(self.buffers.len()) else {
+            return;
+        };
+        self.buffers.push(buffer);
+        self.free.push(number);
+        self.free.reserve(self.buffers.len() - self.free.len());
+        // A frame has at least a page, so this many are enough.
+        self.frames.push(Frame::EMPTY);
+        self.free_frames.push(number);
+        self.free_frames
+            .reserve(self.frames.len() - self.free_frames.len());
+    }
+
+    /// Pages that are free and not promised.
+    pub fn free(&self) -> usize {
+        self.free.len() - self.promised
+    }
+
+    /// Promises pages, to be taken by [`take_promised`](Self::take_promised).
+    pub fn promise(&mut self, pages: usize) -> bool {
+        let may = self.free() >= pages;
+        if may {
+            self.promised += pages;
+        }
+        may
+    }
+
+    /// The turn is over: what was promised and not taken is free.
+    pub fn end_promises(&mut self) {
+        self.promised = 0;
+    }
+
+    fn take_promised(&mut self) -> Option<u16> {
+        self.promised = self.promised.saturating_sub(1);
+        self.free.pop()
+    }
+
+    /// A page that is not promised to anybody.
+    pub fn take(&mut self) -> Option<u16> {
+        if self.free() > 0 { self.free.pop() } else { None }
+    }
+
+    pub fn put_back(&mut self, page: u16) {
+        debug_assert!(!self.free.contains(&page), "a page is free once");
+        self.free.push(page);
+    }
+
+    pub fn buffer(&self, page: u16) -> &Buffer<M> {
+        &self.buffers[usize::from(page)]
+    }
+
+    /// Whether there is such a page.
+    pub fn has(&self, page: u32) -> bool {
+        (page as usize) < self.buffers.len()
+    }
+
+    pub fn side(&self, page: u16) -> CopySide {
+        CopySide::Own(self.buffer(page).gfn)
+    }
+
+    pub fn segment(&self, piece: Piece) -> Option<DmaSegment> {
+        let page = self.buffer(piece.page).page;
+        page.segment(piece.offset.into(), piece.len.into())
+    }
+
+    /// A frame without pieces. There is one for each page.
+    pub fn begin(&mut self) -> Option<u16> {
+        let frame = self.free_frames.pop()?;
+        self.frames[usize::from(frame)] = Frame::EMPTY;
+        Some(frame)
+    }
+
+    pub fn frame(&self, frame: u16) -> &Frame {
+        &self.frames[usize::from(frame)]
+    }
+
+    pub fn frame_mut(&mut self, frame: u16) -> &mut Frame {
+        &mut self.frames[usize::from(frame)]
+    }
+
+    /// Gives a frame promised pages until `len` bytes have a place.
+    pub fn extend(&mut self, frame: u16, len: usize) -> bool {
+        let pieces = self.frame(frame).pieces();
+        let mut have: usize = pieces.iter().map(|piece| usize::from(piece.len)).sum();
+        let mut offset = if pieces.is_empty() { FRAME_START } else { 0 };
+        if let Some(last) = usize::from(self.frame(frame).count).checked_sub(1) {
+            // The last page may have room still.
+            let piece = &mut self.frames[usize::from(frame)].pieces[last];
+            let room = PAGE_SIZE - usize::from(piece.offset) - usize::from(piece.len);
+            let more = room.min(len - have.min(len));
+            piece.len += more as u16;
+            have += more;
+        }
+        while have < len {
+            let Some(page) = self.take_promised() else {
+                return false;
+            };
+            let more = (PAGE_SIZE - usize::from(offset)).min(len - have);
+            let piece = Piece {
+                page,
+                offset,
+                len: more as u16,
+            };
+            if !self.frame_mut(frame).push(piece) {
+                self.put_back(page);
+                return false;
+            }
+            have += more;
+            offset = 0;
+        }
+        true
+    }
+
+    /// Gives a frame pages for headers.
+    pub fn add_header_pages(&mut self, frame: u16, pages: usize) -> bool {
+        if pages > MAX_HEADER_PAGES || self.free() < pages {
+            return false;
+        }
+        for index in 0..pages {
+            let Some(page) = self.take() else { return false };
+            let frame = self.frame_mut(frame);
+            frame.headers[index] = page;
+            frame.header_pages += 1;
+        }
+        true
+    }
+
+    /// A frame is over: its pages are free.
+    pub fn end(&mut self, frame: u16) {
+        let Frame {
+            pieces,
+            count,
+            headers,
+            header_pages,
+            ..
+        } = *self.frame(frame);
+        for piece in &pieces[..usize::from(count)] {
+            self.put_back(piece.page);
+        }
+        for page in &headers[..usize::from(header_pages)] {
+            self.put_back(*page);
+        }
+        *self.frame_mut(frame) = Frame::EMPTY;
+        self.free_frames.push(frame);
+    }
+
+    /// A card has stopped: frames that were with it are over.
+    #[cold]
+    pub fn end_in_flight(&mut self, nic: u8) {
+        for frame in 0..self.frames.len() as u16 {
+            if self.frame(frame).in_flight > 0 && self.frame(frame).nic == nic {
+                self.end(frame);
+            }
+        }
+    }
+
+    /// Copies a frame's first bytes out, as many as there are and fit. How many, in whole words read once.
+    pub fn read_head(&self, frame: u16, out: &mut [u8], most: usize) -> usize {
+        let most = most.min(out.len());
+        let mut len = 0;
+        for piece in self.frame(frame).pieces() {
+            if len >= most {
+                break;
+            }
+            let memory = &self.buffer(piece.page).memory;
+            let (mut at, mut left) = (usize::from(piece.offset), usize::from(piece.len).min(most - len));
+            while left > 0 {
+                if at.is_multiple_of(4) && left >= 4 {
+                    out[len..len + 4].copy_from_slice(&memory.load_u32(at).to_le_bytes());
+                    (at, len, left) = (at + 4, len + 4, left - 4);
+                } else {
+                    out[len] = memory.load_u8(at);
+                    (at, len, left) = (at + 1, len + 1, left - 1);
+                }
+            }
+        }
+        len
+    }
+
+    /// Writes bytes of a frame.
+    pub fn write(&self, frame: u16, start: usize, bytes: &[u8]) {
+        let mut done = 0;
+        for piece in self.frame(frame).range(start, start + bytes.len()) {
+            let memory = &self.buffer(piece.page).memory;
+            for at in 0..usize::from(piece.len) {
+                memory.store_u8(usize::from(piece.offset) + at, bytes[done]);
+                done += 1;
+            }
+        }
+    }
+
+    /// Takes the VLAN tag out, or puts one in: the addresses move.
+    pub fn retag(&mut self, frame: u16, tag: Option<u16>) -> bool {
+        let mut addresses = [0; 16];
+        if self.read_head(frame, &mut addresses, 16) < 16 {
+            return false;
+        }
+        let first = self.frame(frame).pieces()[0];
+        match tag {
+            Some(tag) if first.offset >= 4 && usize::from(first.len) + 4 <= PAGE_SIZE => {
+                self.frame_mut(frame).move_start(-4);
+                let [high, low] = tag.to_be_bytes();
+                addresses[12..].copy_from_slice(&[0x81, 0, high, low]);
+                self.write(frame, 0, &addresses);
+            }
+            None if first.len > 4 => {
+                self.frame_mut(frame).move_start(4);
+                self.write(frame, 0, &addresses[..12]);
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use outrigger_xen::DomId;
+    use outrigger_xen::fake::{FakePages, FakeXen};
+
+    use super::*;
+
+    fn pool(pages: usize) -> Pool<FakePages> {
+        let mut pool = Pool::new();
+        let domain = FakeXen::new().domain(DomId(1));
+        for _ in 0..pages {
+            let (memory, page) = domain.pool_page().unwrap();
+            let gfn = memory.gfn(0);
+            pool.add(Buffer { memory, page, gfn });
+        }
+        pool
+    }
+
+    #[test]
+    fn a_frame_is_where_it_is_and_gives_all_back() {
+        let mut pool = pool(20);
+        let frame = pool.begin().unwrap();
+        assert!(pool.promise(3) && !pool.promise(18));
+        assert!(pool.extend(frame, 100) && pool.extend(frame, 9000));
+        let data: Vec<u8> = (0..9000u32).map(|byte| byte as u8 ^ (byte >> 8) as u8).collect();
+        pool.write(frame, 0, &data);
+        let mut head = [0; 192];
+        assert_eq!(pool.read_head(frame, &mut head, 192), 192);
+        assert_eq!(head[..], data[..192]);
+        let total: usize = pool
+            .frame(frame)
+            .range(4000, 8500)
+            .map(|piece| usize::from(piece.len))
+            .sum();
+        assert_eq!((total, pool.frame(frame).range(4000, 8500).count()), (4500, 3));
+        assert!(pool.retag(frame, Some(0x2005)));
+        pool.read_head(frame, &mut head, 192);
+        assert_eq!(head[..12], data[..12]);
+        assert_eq!(head[12..16], [0x81, 0, 0x20, 5]);
+        assert_eq!(head[16..192], data[12..188]);
+        assert!(pool.retag(frame, None));
+        pool.read_head(frame, &mut head, 192);
+        assert_eq!(head[..], data[..192]);
+        assert!(pool.add_header_pages(frame, 2) && !pool.add_header_pages(frame, 45));
+        pool.end(frame);
+        pool.end_promises();
+        assert_eq!(pool.free(), 20);
+    }
+
+    #[test]
+    fn there_is_no_more_than_there_is() {
+        let mut pool = pool(2);
+        let frame = pool.begin().unwrap();
+        assert!(pool.promise(2) && !pool.promise(1));
+        assert!(pool.take().is_none(), "promised");
+        assert!(!pool.extend(frame, 9000));
+        pool.end(frame);
+        pool.end_promises();
+        assert_eq!(pool.free(), 2);
+    }
+}

@@ -1,0 +1,219 @@
+//! The beginning of a turn: guests' packets are taken out of their rings and checked, within bounds.
+
+use outrigger_devices::{NetDevice, RxChecksum};
+use outrigger_netif::{Checksum, Multicast, Taken, TxPacket};
+use outrigger_ring::SharedPages;
+use outrigger_xen::{CopyOp, CopySide, Hypervisor, Instant, PAGE_SIZE};
+
+use crate::batch::{Incoming, Origin, Purpose};
+use crate::counters::Drop;
+use crate::nic::Nic;
+use crate::packet::{HEAD_BYTES, Mac};
+use crate::pool::{FRAME_START, MAX_PIECES};
+use crate::queue::Look;
+use crate::service::{NETIF_RSP_ERROR, NETIF_RSP_OKAY, State};
+use crate::set::SET_CAPACITY;
+use crate::vif::Fault;
+
+/// Most packets that a queue may have taken in one turn.
+const PACKET_BUDGET: usize = 32;
+/// Most slots, besides: a packet may be refused after it has used up many.
+const SLOT_BUDGET: u32 = 128;
+
+impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
+    /// Each queue's turn: packets are taken and checked, and the copies of their heads planned.
+    #[inline]
+    pub(crate) fn sense<H: Hypervisor<Pages = P>>(&mut self, hv: &H, now: Instant) {
+        let active = self.active.take();
+        if active.is_empty() {
+            return;
+        }
+        let congested = self.nics.iter().any(Nic::is_congested);
+        let first = self.first;
+        self.first = (first + 1) % SET_CAPACITY;
+        let mut full = false;
+        for number in active.iter_from(first) {
+            if full {
+                self.active.insert(number);
+                continue;
+            }
+            if congested {
+                self.starved.insert(number);
+                continue;
+            }
+            let Some((vif, queue)) = self.places[number] else {
+                continue;
+            };
+            match self.sense_queue(hv, number, (vif.into(), queue.into()), now) {
+                Ok(Sensed::Drained) => self.unchecked.insert(number),
+                Ok(Sensed::More) => self.active.insert(number),
+                Ok(Sensed::Full) => {
+                    full = true;
+                    // It goes on from here.
+                    self.first = number;
+                    self.active.insert(number);
+                }
+                Ok(Sensed::Starved) => self.starved.insert(number),
+                Ok(Sensed::Limited(until)) => {
+                    self.limited.insert(number);
+                    let earlier = self.limited_until.map_or(until, |other| other.min(until));
+                    self.limited_until = Some(earlier);
+                }
+                Err(fault) => {
+                    if let Some(vif) = &mut self.vifs[usize::from(vif)] {
+                        vif.break_off(fault);
+                    }
+                    self.poke = true;
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn sense_queue<H: Hypervisor<Pages = P>>(
+        &mut self,
+        hv: &H,
+        number: usize,
+        place: (usize, usize),
+        now: Instant,
+    ) -> Result<Sensed, Fault> {
+        let (mut packets, mut slots) = (0, 0);
+        loop {
+            let Some(vif) = self.vifs[place.0].as_mut().filter(|vif| vif.is_served()) else {
+                return Ok(Sensed::Drained);
+            };
+            let Some(queue) = vif.queues.get_mut(place.1) else {
+                return Ok(Sensed::Drained);
+            };
+            let Look::Slots(pending) = queue.look()? else {
+                return Ok(Sensed::Drained);
+            };
+            if packets == PACKET_BUDGET || slots >= SLOT_BUDGET {
+                return Ok(Sensed::More);
+            }
+            if !self.batch.has_room() {
+                return Ok(Sensed::Full);
+            }
+            if self.pool.free() < MAX_PIECES {
+                return Ok(Sensed::Starved);
+            }
+            if let Some(rate) = &mut vif.rate
+                && let Err(until) = rate.check(now)
+            {
+                return Ok(Sensed::Limited(until));
+            }
+            self.touched.insert(number);
+            let (taken, used) = queue.take(pending, &mut self.batch)?;
+            packets += 1;
+            slots += used;
+            match taken {
+                Taken::Packet(packet) => {
+                    if let Some(rate) = &mut vif.rate {
+                        rate.spend(packet.len.into());
+                    }
+                    self.accept(hv, place, &packet);
+                }
+                Taken::Multicast(change) => self.change_multicast(place, change),
+                Taken::Refused(_) | Taken::More => vif.counters.drop_tx(Drop::Refused),
+            }
+        }
+    }
+
+    /// Takes a packet in: a frame for it, and the copies of its first bytes.
+    #[inline]
+    fn accept<H: Hypervisor<Pages = P>>(&mut self, hv: &H, (vif, queue): (usize, usize), packet: &TxPacket) {
+        let len = usize::from(packet.len);
+        let stored = len.min(HEAD_BYTES);
+        let pages = (usize::from(FRAME_START) + len).div_ceil(PAGE_SIZE);
+        let Some(served) = self.vifs[vif].as_mut() else {
+            return;
+        };
+        let dom = served.dom();
+        let frame = if self.pool.promise(pages) {
+            self.pool.begin()
+        } else {
+            None
+        };
+        // Both were looked at before the packet was taken.
+        let Some(frame) = frame.filter(|frame| self.pool.extend(*frame, stored)) else {
+            served.counters.drop_tx(Drop::NoMemory);
+            return;
+        };
+        let incoming = Incoming {
+            origin: Origin::Guest {
+                vif,
+                queue,
+                slots: packet.slots,
+            },
+            frame,
+            stored,
+            len,
+            first_fragment: packet.first_fragment,
+            fragments: packet.fragments,
+            checksum: match packet.checksum {
+                Checksum::Unknown => RxChecksum::Unknown,
+                Checksum::Validated => RxChecksum::Validated,
+                // Where it is, the headers will tell.
+                Checksum::Blank => {
+                    RxChecksum::Blank(outrigger_devices::BlankChecksum { start: 0, offset: 0 })
+                }
+            },
+            gso: packet.gso.map(|gso| outrigger_devices::Gso {
+                kind: gso.kind,
+                size: gso.size,
+                header_len: 0,
+            }),
+            dropped: None,
+            wire: None,
+            delivered: false,
+        };
+        self.batch.make_room(hv);
+        let purpose = Purpose::Store(self.batch.incoming.len() as u16);
+        let first = self.pool.frame(frame).pieces()[0];
+        let side = self.pool.side(first.page);
+        let mut done = 0;
+        for index in packet.first_fragment..packet.first_fragment + packet.fragments {
+            let fragment = self.batch.fragments[index];
+            let here = usize::from(fragment.len).min(stored - done) as u16;
+            if here == 0 {
+                break;
+            }
+            let op = CopyOp {
+                from: (CopySide::Granted(dom, fragment.gref), fragment.offset),
+                to: (side, first.offset + done as u16),
+                len: here,
+            };
+            self.batch.copy(op, purpose);
+            done += usize::from(here);
+        }
+        self.batch.incoming.push(incoming);
+    }
+
+    #[cold]
+    fn change_multicast(&mut self, (vif, queue): (usize, usize), change: Multicast) {
+        let Some(port) = self.switch.port_mut(vif) else {
+            return;
+        };
+        let done = port.multicast.change(Mac(change.address), change.add);
+        let status = if done { NETIF_RSP_OKAY } else { NETIF_RSP_ERROR };
+        if let Some(vif) = &mut self.vifs[vif]
+            && let Some(queue) = vif.queues.get_mut(queue)
+        {
+            queue.debts.settle(change.slots, status);
+        }
+    }
+}
+
+/// How a look at a queue ended.
+enum Sensed {
+    /// Nothing more to take.
+    Drained,
+    /// The queue's budget is spent.
+    More,
+    /// The turn's is.
+    Full,
+    /// There are no pages.
+    Starved,
+    /// It has sent as much as it may until then.
+    Limited(Instant),
+}

@@ -1,0 +1,400 @@
+//! The backend: the one loop's body, and the state that it shares with the control plane.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::time::Duration;
+
+use outrigger_devices::NetDevice;
+use outrigger_ring::SharedPages;
+use outrigger_xen::{DomId, Hypervisor, Instant, Wake};
+
+use crate::batch::{Batch, Origin, WIRE_FRAMES};
+use crate::counters::{Counters, Drop};
+use crate::nic::Nic;
+use crate::packet::Mac;
+use crate::pool::{Buffer, MAX_PIECES, Pool};
+use crate::set::{SET_CAPACITY, Set};
+use crate::switch::{MAX_VIFS, Switch};
+use crate::vif::Vif;
+
+/// Event channel ports are below this (2-level event channels, 64-bit).
+const PORTS: usize = 4096;
+/// A port that is nobody's.
+pub(crate) const NO_QUEUE: u16 = u16::MAX;
+/// A port of a control ring: this and the vif's number.
+pub(crate) const CONTROL: u16 = 0x8000;
+
+/// How often old addresses are forgotten.
+const AGING: Duration = Duration::from_secs(60);
+
+pub(crate) use xen_unikernel_abi::io::netif::{NETIF_RSP_DROPPED, NETIF_RSP_ERROR, NETIF_RSP_OKAY};
+
+/// What a turn leaves to be done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TurnOutcome {
+    /// Take another turn without sleeping.
+    pub more_work: bool,
+    /// Take another turn at this moment, even if nothing happens.
+    pub deadline: Option<Instant>,
+    /// Events came for ports that are no ring's: the console's or XenStore's.
+    pub other_events: bool,
+    /// The control plane has something to see: poke it.
+    pub poke: bool,
+}
+
+/// The network backend: cards of this domain, segments, and the vifs that guests have on them.
+///
+/// The loop of an image: `wait`, poll XenStore and the control plane, [`turn`](Self::turn), and sleep again unless there is
+/// more work.
+pub struct Net<'h, H: Hypervisor, D, M> {
+    pub(crate) hv: &'h H,
+    pub(crate) state: RefCell<State<H::Pages, D, M>>,
+}
+
+pub(crate) struct State<P, D, M> {
+    pub switch: Switch,
+    pub vifs: Vec<Option<Box<Vif<P>>>>,
+    /// The domains of the vifs.
+    pub doms: Vec<Option<DomId>>,
+    pub nics: Vec<Nic<D>>,
+    pub pool: Pool<M>,
+    /// For the data of control messages.
+    scratch: Option<u16>,
+    /// Which queue, or control ring, has a port.
+    pub ports: Box<[u16]>,
+    /// Which vif a queue is of, and which of its queues.
+    pub places: Vec<Option<(u8, u8)>>,
+    pub batch: Batch,
+    /// Queues to visit in this turn.
+    pub active: Set,
+    /// Queues that were drained, and whose frontends were not yet asked to notify us of more.
+    pub unchecked: Set,
+    /// Queues that have sent as much as they may for now.
+    pub limited: Set,
+    /// Queues that wait for a page or for a card.
+    pub starved: Set,
+    /// Queues with something to answer.
+    pub touched: Set,
+    /// Vifs whose control rings are to be visited.
+    pub controls: Set,
+    /// Which queue is visited first, so that each is at times.
+    pub first: usize,
+    /// Cards that may have received more.
+    received: bool,
+    pub limited_until: Option<Instant>,
+    next_aging: Instant,
+    pub poke: bool,
+    /// Frames from wires that went nowhere, by reason.
+    lost: Counters,
+}
+
+impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
+    /// A backend without cards and segments.
+    pub fn new(hv: &'h H) -> Self {
+        Self {
+            hv,
+            state: RefCell::new(State {
+                switch: Switch::new(),
+                vifs: (0..MAX_VIFS).map(|_| None).collect(),
+                doms: alloc::vec![None; MAX_VIFS],
+                nics: Vec::new(),
+                pool: Pool::new(),
+                scratch: None,
+                ports: alloc::vec![NO_QUEUE; PORTS].into_boxed_slice(),
+                places: alloc::vec![None; SET_CAPACITY],
+                batch: Batch::new(),
+                active: Set::default(),
+                unchecked: Set::default(),
+                limited: Set::default(),
+                starved: Set::default(),
+                touched: Set::default(),
+                controls: Set::default(),
+                first: 0,
+                received: false,
+                limited_until: None,
+                next_aging: hv.now().after(AGING),
+                poke: false,
+                lost: Counters::default(),
+            }),
+        }
+    }
+
+    /// Adds pages for frames. To be called before cards are added.
+    pub fn add_buffers(&self, buffers: impl IntoIterator<Item = Buffer<M>>) {
+        let state = &mut *self.state.borrow_mut();
+        buffers.into_iter().for_each(|buffer| state.pool.add(buffer));
+        if state.scratch.is_none() {
+            state.scratch = state.pool.take();
+        }
+    }
+
+    /// Adds a card: what it is called, the bit of its interrupt in [`Wake::devices`], and how many pages it receives into.
+    /// Its number is that of cards added before.
+    pub fn add_nic(&self, name: String, interrupt: u32, device: D, buffers: u32) -> usize {
+        let state = &mut *self.state.borrow_mut();
+        let number = state.nics.len();
+        let mut nic = Nic::new(number, name, interrupt, device, buffers);
+        let limits = &nic.limits;
+        log::info!(
+            "{}: {}, mtu {}, {} queues{}{}{}",
+            nic.name,
+            Mac(limits.mac),
+            limits.mtu,
+            limits.queues,
+            if limits.tx_checksum { ", checksums" } else { "" },
+            if limits.tso4 { ", TSO" } else { "" },
+            if limits.link { "" } else { ", link is down" },
+        );
+        nic.refill(&mut state.pool);
+        nic.commit();
+        state.nics.push(nic);
+        number
+    }
+
+    /// Adds a segment, which `bridge=` names, with a card as its uplink or without.
+    pub fn add_segment(&self, name: String, uplink: Option<usize>) {
+        let now = self.hv.now();
+        self.state.borrow_mut().switch.add_segment(name, uplink, now);
+    }
+
+    /// One turn of the loop. Bounded, whatever any guest does.
+    pub fn turn(&self, wake: Wake) -> TurnOutcome {
+        let state = &mut *self.state.borrow_mut();
+        let (hv, now) = (self.hv, self.hv.now());
+        let other_events = state.take(hv, wake, now);
+        state.reap();
+        state.sense(hv, now);
+        state.batch.flush(hv);
+        state.switch_all(hv, now);
+        state.batch.flush(hv);
+        if !state.batch.later.is_empty() {
+            state.work(hv);
+        }
+        state.drive();
+        state.respond(hv);
+        TurnOutcome {
+            other_events,
+            ..state.settle(hv)
+        }
+    }
+
+    /// Tells what each vif has done since it connected.
+    pub fn report(&self, mut each: impl FnMut(outrigger_xenbus::DeviceId, &Counters)) {
+        for vif in self.state.borrow().vifs.iter().flatten() {
+            each(vif.id, &vif.counters);
+        }
+    }
+
+    /// Tells what each card has done, and what came from wires for nobody.
+    pub fn report_nics(&self, mut each: impl FnMut(&str, &Counters)) {
+        let state = self.state.borrow();
+        for nic in &state.nics {
+            let mut counters = nic.counters;
+            if state.nics.len() == 1 {
+                counters += state.lost;
+            }
+            each(&nic.name, &counters);
+        }
+    }
+
+    /// Stops all cards: no DMA and no interrupt after this.
+    pub fn quiesce(&self) {
+        for nic in &mut self.state.borrow_mut().nics {
+            nic.device.quiesce();
+            nic.failed = true;
+        }
+    }
+}
+
+impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
+    /// Takes the events and the cards' interrupts: which queues to visit.
+    #[inline]
+    fn take<H: Hypervisor<Pages = P>>(&mut self, hv: &H, wake: Wake, now: Instant) -> bool {
+        let mut other_events = false;
+        if wake.events {
+            let Self {
+                ports,
+                active,
+                controls,
+                ..
+            } = self;
+            hv.take_pending(&mut |port| match ports.get(port.0 as usize) {
+                None | Some(&NO_QUEUE) => other_events = true,
+                Some(control) if control & CONTROL != 0 => controls.insert(usize::from(control & !CONTROL)),
+                Some(queue) => active.insert(usize::from(*queue)),
+            });
+        }
+        if wake.devices != 0 {
+            for nic in &mut self.nics {
+                if nic.interrupt & wake.devices != 0 {
+                    nic.acknowledge();
+                }
+            }
+        }
+        if self.limited_until.is_some_and(|until| now >= until) {
+            self.limited_until = None;
+            self.active.extend(self.limited.take());
+        }
+        if now >= self.next_aging {
+            self.next_aging = now.after(AGING);
+            self.switch.age(now);
+        }
+        if !self.controls.is_empty() {
+            self.serve_controls(hv);
+        }
+        other_events
+    }
+
+    #[cold]
+    fn serve_controls<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
+        let Some(scratch) = self.scratch else { return };
+        for number in self.controls.take().iter() {
+            let Some(vif) = self.vifs[number].as_mut().filter(|vif| vif.is_served()) else {
+                continue;
+            };
+            match vif.serve_control(hv, self.pool.buffer(scratch)) {
+                Ok(true) => self.controls.insert(number),
+                Ok(false) => {}
+                Err(overflow) => {
+                    vif.break_off(overflow.into());
+                    self.poke = true;
+                }
+            }
+        }
+    }
+
+    /// Takes what the cards have sent and received.
+    #[inline]
+    fn reap(&mut self) {
+        let Self {
+            nics,
+            pool,
+            batch,
+            received,
+            ..
+        } = self;
+        let each = WIRE_FRAMES / nics.len().max(1);
+        *received = false;
+        for nic in nics {
+            *received |= nic.reap(pool, batch, each);
+        }
+    }
+
+    /// Settles all debts, writes all responses, lets go of all frames that no card holds.
+    #[inline]
+    fn respond<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
+        let Self {
+            batch,
+            vifs,
+            pool,
+            lost,
+            nics,
+            ..
+        } = self;
+        for delivery in &batch.deliveries {
+            let Some(vif) = &mut vifs[delivery.vif] else {
+                continue;
+            };
+            if delivery.failed {
+                vif.counters.drop_rx(Drop::Grant);
+                if let Some(queue) = vif.queues.get_mut(delivery.queue) {
+                    queue.fail(delivery);
+                }
+            } else {
+                vif.counters.rx_frames += 1;
+                vif.counters.rx_bytes += delivery.bytes as u64;
+            }
+        }
+        for incoming in &batch.incoming {
+            match (incoming.origin, incoming.dropped) {
+                (Origin::Guest { vif, queue, slots }, dropped) => {
+                    if let Some(vif) = &mut vifs[vif] {
+                        let status = match dropped {
+                            None => NETIF_RSP_OKAY,
+                            Some(Drop::Grant) => NETIF_RSP_ERROR,
+                            Some(_) => NETIF_RSP_DROPPED,
+                        };
+                        match dropped {
+                            None => {
+                                vif.counters.tx_frames += 1;
+                                vif.counters.tx_bytes += incoming.len as u64;
+                            }
+                            Some(why) => vif.counters.drop_tx(why),
+                        }
+                        if let Some(queue) = vif.queues.get_mut(queue) {
+                            queue.debts.settle(slots, status);
+                        }
+                    }
+                }
+                (Origin::Wire { .. }, Some(why)) => lost.drop_rx(why),
+                (Origin::Wire { .. }, None) => {}
+            }
+            if incoming.wire.is_none() {
+                pool.end(incoming.frame);
+            }
+        }
+        batch.clear();
+        pool.end_promises();
+        for number in self.touched.take().iter() {
+            if let Some((vif, queue)) = self.places[number]
+                && let Some(vif) = &mut vifs[usize::from(vif)]
+                && !vif.broken
+                && let Some(queue) = vif.queues.get_mut(usize::from(queue))
+            {
+                queue.respond(hv, &mut vif.counters);
+            }
+        }
+        for nic in nics {
+            if !nic.failed {
+                nic.refill(pool);
+                nic.commit();
+            }
+        }
+    }
+
+    /// Before the domain may sleep: whoever could have something for us by now is looked at once more, and asked to tell
+    /// us next time.
+    #[inline]
+    fn settle<H: Hypervisor<Pages = P>>(&mut self, _: &H) -> TurnOutcome {
+        let room = self.pool.free() >= MAX_PIECES && !self.nics.iter().any(Nic::is_congested);
+        if room && !self.starved.is_empty() {
+            self.active.extend(self.starved.take());
+        }
+        if self.active.is_empty() {
+            for number in self.unchecked.take().iter() {
+                let Some((vif, queue)) = self.places[number] else {
+                    continue;
+                };
+                let Some(vif) = self.vifs[usize::from(vif)].as_mut().filter(|vif| vif.is_served()) else {
+                    continue;
+                };
+                let Some(queue) = vif.queues.get_mut(usize::from(queue)) else {
+                    continue;
+                };
+                match queue.final_check() {
+                    Ok(true) => self.active.insert(number),
+                    Ok(false) => {}
+                    Err(overflow) => {
+                        vif.break_off(overflow.into());
+                        self.poke = true;
+                    }
+                }
+            }
+        }
+        let mut more_work = !self.active.is_empty() || self.received || !self.controls.is_empty();
+        if !more_work {
+            let sent = !self.starved.is_empty();
+            for nic in &mut self.nics {
+                more_work |= nic.arm(sent);
+            }
+        }
+        TurnOutcome {
+            more_work,
+            deadline: self.limited_until,
+            other_events: false,
+            poke: core::mem::take(&mut self.poke),
+        }
+    }
+}
