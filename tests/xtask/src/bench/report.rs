@@ -28,7 +28,7 @@ const LATENCY: f64 = 0.7;
 const CPU: f64 = 1.0 / 3.0;
 const IMAGE_KIB: u64 = 256;
 const MEMORY_MIB: u64 = 16;
-/// From the driver domain's entry to its being ready, in ms of the machine's time, at most.
+/// From the driver domain's entry to `state` = 2 of a vbd that waits for it, in ms of the machine's time, at most.
 const READY_MS: f64 = 50.0;
 
 /// A table's row: its cells.
@@ -169,7 +169,7 @@ fn size(ours: &Run, facts: &Facts) -> Result<Vec<Row>> {
     };
     let kib = facts.image_bytes.div_ceil(1024);
     let memory: u64 = value("memory")?.parse().context("memory")?;
-    let ready = value("ready-us")?.parse::<f64>().context("ready-us")? / 1000.0;
+    let ready = value("state-2")?.parse::<f64>().context("state-2")? * 1000.0;
     let row = |name: &str, value: String, goal: String, met| vec![name.to_owned(), value, goal, verdict(met)];
     Ok(vec![
         row(
@@ -185,7 +185,7 @@ fn size(ours: &Run, facts: &Facts) -> Result<Vec<Row>> {
             memory <= MEMORY_MIB,
         ),
         row(
-            "from entry to ready",
+            "from entry to `state` = 2 of a waiting vbd",
             format!("{ready:.1} ms"),
             format!("≤ {READY_MS} ms"),
             ready <= READY_MS,
