@@ -1,0 +1,67 @@
+//! The one loop of a driver domain: the data path's turns, the control plane beside them, and the sleep between.
+
+use core::pin::pin;
+
+use outrigger_ring::SharedPages;
+use outrigger_xen::xenstore::{XenStore, poll_once};
+use outrigger_xen::{Clock, Cpu, Instant, Wake};
+
+use crate::{Backend, DeviceClass, Shutdown};
+
+/// What a turn of the data path leaves to be done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TurnOutcome {
+    /// Take another turn without sleeping.
+    pub more_work: bool,
+    /// Take another turn at this moment, even if nothing happens.
+    pub deadline: Option<Instant>,
+    /// Events came for ports that are no ring's: the console's or XenStore's.
+    pub other_events: bool,
+    /// The control plane has something to see.
+    pub poke: bool,
+}
+
+/// A backend that the loop can drive.
+pub trait Service: DeviceClass {
+    /// One turn of the data path. Bounded, whatever any guest does.
+    fn turn(&self, wake: Wake) -> TurnOutcome;
+    /// Whether the control plane has left something for the data path to do, so that it must not sleep.
+    fn has_work(&self) -> bool;
+}
+
+/// Serves until the toolstack asks the domain to end, and returns what it asked for.
+pub fn serve<P: SharedPages>(
+    service: &impl Service,
+    store: &XenStore<P>,
+    clock: &dyn Clock,
+    cpu: &mut impl Cpu,
+) -> Shutdown {
+    /// Has always passed: waiting for it only collects what is there.
+    const NOW: Instant = Instant(0);
+    let control = Backend::new(store, clock, service);
+    let mut control_plane = pin!(control.run());
+    let mut wake = Wake::default();
+    let mut look = true;
+    loop {
+        // The event bitmap is cheaper to look at than the interrupt that announces it.
+        wake.events = true;
+        let turn = service.turn(wake);
+        if turn.poke {
+            control.poke();
+        }
+        look |= turn.other_events && store.poll();
+        look |= control.is_poked() || control.next_deadline().is_some_and(|at| at <= clock.now());
+        if look {
+            let _ = poll_once(control_plane.as_mut());
+            look = store.poll();
+        }
+        if let Some(shutdown) = control.take_shutdown() {
+            return shutdown;
+        }
+        wake = cpu.wait(if turn.more_work || look || service.has_work() {
+            Some(NOW)
+        } else {
+            turn.deadline.into_iter().chain(control.next_deadline()).min()
+        });
+    }
+}
