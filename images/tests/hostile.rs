@@ -7,8 +7,11 @@ use std::path::Path;
 use common::elf::Elf;
 use common::virt::virt;
 use dtoolkit::fdt::Fdt;
+use outrigger::board::Boards;
+use outrigger::devices::{self, Table};
 use outrigger::error::Error;
 use outrigger::image::Image;
+use outrigger::inspect;
 use outrigger::machine::MachineFile;
 use outrigger::plan::Plan;
 use outrigger::tree::{BaseTree, flat};
@@ -28,10 +31,24 @@ class = "block"
 devices = ["/virtio_mmio@a000200"]
 "#;
 
+/// A table that boots it, to be put behind the domains.
+const BOOT: &str = r#"
+[boot]
+kernel = "vmlinuz"
+ramdisk = "initrd.img"
+dom0-memory = 512
+xen-args = "loglvl=all"
+start = "dom0"
+tree = "whole"
+"#;
+
 /// The whole way from inputs to files, in memory.
 fn whole_way(machine: &str, dtb: &[u8], elf: &[u8]) -> Result<Vec<(String, Vec<u8>)>, Error> {
     let machine = MachineFile::parse(Path::new("machine.toml"), machine)?;
     let base = BaseTree::parse(Path::new("base.dtb"), dtb)?;
+    let rows = devices::devices(&base, &machine.board, true);
+    assert_eq!(Table(&rows).to_string().lines().count(), rows.len() + 3);
+    inspect::inspect(Path::new("base.dtb"), dtb, &Boards::default())?;
     let image = Image::from_elf(Path::new("block.elf"), elf, 256)?;
     let plan = Plan::new(&machine, &base)?;
     plan.files("/etc/xen", &plan.images(|_| Ok(image.clone()))?)
@@ -41,8 +58,10 @@ fn whole_way(machine: &str, dtb: &[u8], elf: &[u8]) -> Result<Vec<(String, Vec<u
 fn check(outcome: Result<Vec<(String, Vec<u8>)>, Error>) -> bool {
     match outcome {
         Ok(files) => {
-            // Three files a domain (a machine file cut short may have fewer domains), and host.dtb.
-            assert_eq!(files.len() % 3, 1);
+            // Three files a domain (a machine file cut short may have fewer domains), and host.dtb; with a boot table,
+            // two more.
+            let boots = files.iter().any(|(name, _)| name == "boot.scr");
+            assert_eq!(files.len() % 3, if boots { 0 } else { 1 });
             for (name, bytes) in files.iter().filter(|(name, _)| name.ends_with(".dtb")) {
                 // The host's may have names that only Linux and Xen take; a guest's must suit the guest's reader.
                 match name.as_str() {
@@ -115,7 +134,7 @@ fn a_tree_cut_short_in_its_sizes_too_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn scribbled_trees(edits in edits()) {
@@ -127,7 +146,8 @@ proptest! {
     fn scribbled_properties(node in any::<Index>(), property in any::<Index>(), value in prop::collection::vec(any::<u32>(), 0..12)) {
         let names = [
             "reg", "ranges", "interrupts", "interrupts-extended", "interrupt-parent", "interrupt-map",
-            "#interrupt-cells", "#address-cells", "#size-cells", "phandle", "compatible", "status",
+            "#interrupt-cells", "#address-cells", "#size-cells", "phandle", "compatible", "status", "dma-ranges",
+            "clocks", "#clock-cells", "iommus", "interrupt-map-mask",
         ];
         let nodes = [
             "/", "/virtio_mmio@a003e00", "/virtio_mmio@a003c00", "/pcie@10000000", "/intc@8000000",
@@ -161,6 +181,36 @@ proptest! {
         check(whole_way(&text, &virt().to_dtb(), &Elf::default().bytes()));
         let cut: String = MACHINE.chars().take(keep.index(MACHINE.len())).collect();
         check(whole_way(&cut, &virt().to_dtb(), &Elf::default().bytes()));
+    }
+
+    #[test]
+    fn scribbled_boot_tables(edits in edits(), keep in any::<Index>()) {
+        let whole = format!("{MACHINE}{BOOT}");
+        let text = format!("{MACHINE}{}", String::from_utf8_lossy(&scribbled(BOOT.as_bytes(), &edits)));
+        check(whole_way(&text, &virt().to_dtb(), &Elf::default().bytes()));
+        let cut: String = whole.chars().take(keep.index(whole.len())).collect();
+        check(whole_way(&cut, &virt().to_dtb(), &Elf::default().bytes()));
+    }
+
+    #[test]
+    fn files_of_no_kind(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..4usize) {
+        // Behind the magic numbers of the known kinds, nonsense.
+        let magic: [&[u8]; 4] = [b"\xd0\x0d\xfe\xed", b"\x7fELF", &[0x27, 5, 0x19, 0x56], b"name = "];
+        let mut file = magic[kind].to_vec();
+        file.extend(&bytes);
+        for file in [&file[..], &bytes] {
+            if let Err(error) = inspect::inspect(Path::new("f"), file, &Boards::default()) {
+                prop_assert!(!error.to_string().contains(char::is_control));
+            }
+        }
+    }
+
+    #[test]
+    fn scribbled_board_files(edits in edits()) {
+        let text = scribbled(include_bytes!("../../boot/boards/raspberrypi-4.toml"), &edits);
+        if let Err(error) = Boards::default().add(Path::new("b.toml"), &String::from_utf8_lossy(&text)) {
+            prop_assert!(!error.to_string().contains(char::is_control));
+        }
     }
 
     #[test]

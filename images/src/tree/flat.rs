@@ -24,7 +24,7 @@ const MAX_NODES: usize = 16 << 10;
 const MAX_NAME: usize = 127;
 
 const HEADER_BYTES: usize = 40;
-/// The structure block's size and version 17 came together; 16 is what it still can be read as.
+/// The least version of a tree, and the most that it may ask of its reader. 17 brought the structure block's size.
 const VERSIONS: (u32, u32) = (16, 17);
 
 const BEGIN_NODE: u32 = 1;
@@ -83,7 +83,9 @@ impl<'a> Header<'a> {
         let field = |at: usize| cell(dtb, at).ok_or_else(|| "cut short in its header".to_owned());
         let (version, compatible) = (field(20)?, field(24)?);
         if version < VERSIONS.0 || compatible > VERSIONS.1 {
-            return Err(format!("its format is version {version}, not {}", VERSIONS.1));
+            return Err(format!(
+                "its format is version {version}, readable as {compatible}, not 16 or 17"
+            ));
         }
         let offset = field(8)? as usize;
         if !offset.is_multiple_of(4) {
