@@ -241,7 +241,7 @@ impl Grants {
             for (gref, page) in (GNTTAB_NR_RESERVED_ENTRIES..).zip(pages) {
                 // The entry: flags u16, domid u16, frame u32. The frame is written before the flags make it valid.
                 let entry = gref as usize * size_of::<abi::GrantEntryV1>();
-                self.own.store_u32(entry + 4, (page.base() / PAGE_SIZE) as u32);
+                self.own.store_u32(entry + 4, page.gfn() as u32);
                 self.own.store_u16(entry + 2, self_domid.0);
                 self.own.release_u16(entry, GTF_permit_access);
                 requests.push(MapRequest {

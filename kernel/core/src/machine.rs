@@ -86,7 +86,7 @@ pub(crate) fn start(device_tree: usize) -> ! {
     let [shared_info, own_grants] =
         [page(0), page(1)].map(|at| unsafe { Shared::new(at as usize, PAGE_SIZE) });
     let vcpu_info = description.pages.take().expect("memory for vcpu_info");
-    if let Err(errno) = hypercalls::register_vcpu_info((vcpu_info.base() / PAGE_SIZE) as u64, 0) {
+    if let Err(errno) = hypercalls::register_vcpu_info(vcpu_info.gfn(), 0) {
         fatal(format_args!("Xen does not take our vcpu_info: {errno:?}"));
     }
     let events = Events::new(shared_info, vcpu_info);

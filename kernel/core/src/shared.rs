@@ -3,6 +3,7 @@
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
 use outrigger_ring::SharedPages;
+use outrigger_xen::PAGE_SIZE;
 
 /// Mapped pages whose other owner is a guest, Xen, or a device. All access is atomic: what the other side does at the
 /// same time can change values, never Rust's assumptions.
@@ -20,9 +21,9 @@ impl Shared {
         Self { base, len }
     }
 
-    /// Where it is mapped, which is also its guest-physical address.
-    pub(crate) fn base(&self) -> usize {
-        self.base
+    /// The guest frame number of the first page: it is mapped at its guest-physical address.
+    pub fn gfn(&self) -> u64 {
+        (self.base / PAGE_SIZE) as u64
     }
 
     #[inline]
