@@ -16,19 +16,12 @@ use clap::Subcommand;
 #[derive(Subcommand)]
 pub enum Subject {
     /// The block driver domain against Linux blkback in Dom0
-    Block {
-        /// How often each job is run
-        #[arg(long, default_value_t = 3)]
-        rounds: u32,
-        /// Only this backend (`linux` or `ours`); figures are shown, nothing is written
-        #[arg(long)]
-        only: Option<block::Peer>,
-    },
+    Block(block::Options),
 }
 
 /// Measures, shows the figures, and writes them into `tests/bench`.
 pub fn run(subject: &Subject) -> Result<()> {
     match *subject {
-        Subject::Block { rounds, only } => block::run(rounds, only),
+        Subject::Block(options) => block::run(options),
     }
 }

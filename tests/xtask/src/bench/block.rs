@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
 use super::figures::{Job, Run};
 use super::{python, report};
@@ -19,6 +19,29 @@ pub enum Peer {
     Linux,
     /// The driver domain.
     Ours,
+}
+
+/// What stands behind the machine's disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Medium {
+    /// Nothing: it takes no time and forgets, so that what is measured is software.
+    Null,
+    /// A file of the host: its requests end in the host's time.
+    File,
+}
+
+/// What to measure.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Options {
+    /// How often each job is run
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Only this backend; its figures are shown, nothing is written
+    #[arg(long)]
+    only: Option<Peer>,
+    /// The disk; with `file` figures are shown, nothing is written
+    #[arg(long, default_value = "null")]
+    disk: Medium,
 }
 
 /// The jobs, as `tests/bench/guest/bench` names them.
@@ -55,13 +78,17 @@ pub const JOBS: [Job; 5] = [
     },
 ];
 
-/// Takes no time and forgets: what is measured is software.
-const DISK: Disk = Disk {
+const NULL: Disk = Disk {
     mib: 1024,
     slices: &[],
     content: Content::Null,
     transport: 31,
     queues: 1,
+};
+
+const FILE: Disk = Disk {
+    content: Content::Blank,
+    ..NULL
 };
 
 const MACHINE: &str = r#"
@@ -74,7 +101,7 @@ log = "info"
 "#;
 
 impl Peer {
-    fn scenario(self) -> Scenario {
+    fn scenario(self, disk: Medium) -> Scenario {
         let (name, backend) = match self {
             Self::Linux => ("bench-block-linux", Backend::Linux),
             Self::Ours => ("bench-block-ours", Backend::DriverDomain(MACHINE)),
@@ -82,7 +109,10 @@ impl Peer {
         Scenario {
             name,
             backend,
-            disks: &[DISK],
+            disks: match disk {
+                Medium::Null => &[NULL],
+                Medium::File => &[FILE],
+            },
             fio: true,
             checks: &["measured"],
             timeout: Duration::from_secs(900),
@@ -98,27 +128,27 @@ impl Peer {
     }
 }
 
-/// Measures both, or `only` one.
-pub fn run(rounds: u32, only: Option<Peer>) -> Result<()> {
-    if only != Some(Peer::Linux) {
+/// Measures both backends, or one.
+pub fn run(options: Options) -> Result<()> {
+    if options.only != Some(Peer::Linux) {
         image::build_named(&["block".to_owned()])?;
     }
     let runner = Runner::prepare()?;
-    let additions = additions(&runner, rounds)?;
-    if let Some(peer) = only {
-        report::show(&measure(&runner, &additions, peer, rounds)?);
+    let additions = additions(&runner, options.rounds)?;
+    let measure = |peer| measure(&runner, &additions, peer, options);
+    if let Some(peer) = options.only {
+        report::show(&measure(peer)?);
         return Ok(());
     }
     eprintln!("bench: both machines at once; neither's time depends on the other");
     let (linux, ours) = thread::scope(|scope| {
-        let linux = scope.spawn(|| measure(&runner, &additions, Peer::Linux, rounds));
-        let ours = scope.spawn(|| measure(&runner, &additions, Peer::Ours, rounds));
+        let linux = scope.spawn(|| measure(Peer::Linux));
+        let ours = scope.spawn(|| measure(Peer::Ours));
         (linux.join(), ours.join())
     });
-    let measured =
-        |joined: thread::Result<Result<Run>>| joined.map_err(|_| anyhow!("a measuring thread panicked"))?;
+    let measured = |joined: thread::Result<_>| joined.map_err(|_| anyhow!("a measuring thread panicked"))?;
     let (linux, ours) = (measured(linux)?, measured(ours)?);
-    let built = runner.built(&Peer::Ours.scenario(), "block.img");
+    let built = runner.built(&Peer::Ours.scenario(options.disk), "block.img");
     let facts = report::Facts {
         image_bytes: fs::metadata(&built)
             .with_context(|| built.display().to_string())?
@@ -128,10 +158,13 @@ pub fn run(rounds: u32, only: Option<Peer>) -> Result<()> {
             .nth(3)
             .context("QEMU says its version")?
             .to_owned(),
-        rounds,
+        rounds: options.rounds,
     };
     let text = report::compare(&linux, &ours, &facts)?;
     println!("{text}");
+    if options.disk != Medium::Null {
+        return Ok(());
+    }
     let path = image::workspace().join("tests/bench/RESULTS.md");
     fs::write(&path, text).with_context(|| path.display().to_string())
 }
@@ -153,15 +186,16 @@ fn additions(runner: &Runner, rounds: u32) -> Result<Additions> {
         script: Some(bench.join("dom0/block.sh")),
         dom0,
         guest,
+        skip_idle: true,
     })
 }
 
-fn measure(runner: &Runner, additions: &Additions, peer: Peer, rounds: u32) -> Result<Run> {
-    let scenario = peer.scenario();
+fn measure(runner: &Runner, additions: &Additions, peer: Peer, options: Options) -> Result<Run> {
+    let scenario = peer.scenario(options.disk);
     let outcome: Outcome = runner.run_with(&scenario, additions)?;
     outcome.print();
     if outcome.failed() > 0 {
         bail!("{} could not be measured", scenario.name);
     }
-    Run::read(&outcome.values, peer.domain(), &JOBS, rounds).context(scenario.name)
+    Run::read(&outcome.values, peer.domain(), &JOBS, options.rounds).context(scenario.name)
 }
