@@ -32,6 +32,22 @@ refused() {
     [ -n "$(xl domid block)" ]
 }
 
+# One slice for two writers: the second is refused, by the first one's number, and the first goes on.
+two_writers() {
+    guest writer hold "$SMALL" "$(disk virtio0:3 xvda w)"
+    wait_for 60 said block "vbd $(xl domid writer)/51712: connected"
+    refused virtio0:3 "is written by vbd"
+    xl destroy writer
+}
+
+# The same as `verify`, with a frontend that uses two rings of four pages each.
+verify_rings() {
+    GUEST_VCPUS=2 GUEST_BLKFRONT=max_ring_page_order=2,max_queues=2
+    guest rings verify "$LARGE" "$(disk virtio1 xvda w)"
+    wait_for 90 said block "2 rings of 4 pages"
+    finish rings 300
+}
+
 # The disk grows under a running guest, which sees it at once.
 resize() {
     guest grower resize "$SMALL" "$(disk virtio1 xvda w)"

@@ -76,7 +76,8 @@ gone() {
     ! xl domid "$1"
 }
 
-# guest NAME JOB MIB DISK...: creates a stock Debian-kernel guest that does JOB (a file in guest/jobs).
+# guest NAME JOB MIB DISK...: creates a stock Debian-kernel guest that does JOB (a file in guest/jobs). GUEST_VCPUS says how
+# many processors it has, GUEST_BLKFRONT what its frontend is told (module parameters with commas between them).
 guest() {
     guest_name=$1 guest_job=$2 guest_mib=$3
     shift 3
@@ -90,7 +91,7 @@ kernel = "/images/linux"
 ramdisk = "/images/guest.cpio"
 memory = $guest_mib
 vcpus = ${GUEST_VCPUS:-1}
-extra = "console=hvc0 cma=0 loglevel=5 job=$guest_job token=$TOKEN"
+extra = "console=hvc0 cma=0 loglevel=5 job=$guest_job token=$TOKEN blkfront=$GUEST_BLKFRONT"
 disk = [ $guest_disks ]
 on_crash = "destroy"
 CFG

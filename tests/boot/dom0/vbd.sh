@@ -48,3 +48,9 @@ verify() {
     guest verifier verify "$LARGE" "$(disk virtio1 xvda w)"
     finish verifier 300
 }
+
+# What a guest discards is gone, and nothing else is.
+discard() {
+    guest trimmer discard "$SMALL" "$(disk virtio0:3 xvda w)"
+    finish trimmer 60
+}

@@ -26,7 +26,8 @@ pub struct Toolchain {
 }
 
 impl Toolchain {
-    /// Finds a compiler, downloading and preparing one if need be.
+    /// Finds a compiler, downloading and preparing one if need be. With `OUTRIGGER_DEBIAN_RUST` in the environment it is
+    /// Debian's even if rustup knows the target: to test that way, or to build the very image that others built.
     pub fn find() -> Result<Self> {
         let sysroot =
             PathBuf::from(process::output(Command::new("rustc").args(["--print", "sysroot"]))?.trim());

@@ -40,6 +40,8 @@ pub struct Additions {
     pub dom0: Vec<(String, Vec<u8>)>,
     /// Programs in the guests; jobs are in `jobs/`.
     pub guest: Vec<(String, Vec<u8>)>,
+    /// Whether the machine's clock skips time in which all of it waits: for figures that repeat.
+    pub skip_idle: bool,
 }
 
 /// What is known of a check.
@@ -179,10 +181,9 @@ impl Runner {
             disks.push((*disk, image));
         }
         let board = Board {
-            cpus: 1,
             memory_mib: 2048,
             disks,
-            count_instructions: true,
+            skip_idle: additions.skip_idle,
         };
         let base = dir.join("base.dtb");
         board.device_tree(&self.tools, &base)?;

@@ -70,12 +70,14 @@ const BLOCK: Scenario = Scenario {
         "two guests at once by number and PARTUUID",
         "no such partition",
         "no such label",
+        "second writer of a slice",
+        "discard",
         "attach and detach twenty times",
         "destroyed under I/O",
         "resize of a running guest's disk",
         "xl shutdown of the driver domain",
     ],
-    timeout: Duration::from_secs(600),
+    timeout: Duration::from_secs(900),
 };
 
 /// Every block of a whole disk, checked by fio.
@@ -87,9 +89,10 @@ const BLOCK_FIO: Scenario = Scenario {
     checks: &[
         "driver domain ready",
         "fio verify=crc32c over the whole disk",
+        "fio verify over two rings of four pages",
         "xl shutdown of the driver domain",
     ],
-    timeout: Duration::from_secs(400),
+    timeout: Duration::from_secs(900),
 };
 
 /// What a user sees first.
@@ -121,7 +124,7 @@ const STAND_IN: Scenario = Scenario {
         "attach and detach twenty times",
         "destroyed under I/O",
     ],
-    timeout: Duration::from_secs(600),
+    timeout: Duration::from_secs(900),
 };
 
 /// The same, with fio.
@@ -131,5 +134,5 @@ const STAND_IN_FIO: Scenario = Scenario {
     disks: &[SYSTEM_DISK, WHOLE_DISK],
     fio: true,
     checks: &["fio verify=crc32c over the whole disk"],
-    timeout: Duration::from_secs(400),
+    timeout: Duration::from_secs(900),
 };
