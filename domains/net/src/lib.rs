@@ -45,5 +45,5 @@ pub use filter::SourceFilter;
 pub use multicast::MulticastFilter;
 pub use pool::Buffer;
 pub use rate::Bucket;
-pub use service::{Net, TurnOutcome};
+pub use service::Net;
 pub use table::MacTable;

@@ -275,6 +275,11 @@ impl<P: SharedPages + Clone> Queue<P> {
         }
     }
 
+    /// Whether there is something to take.
+    pub fn has_more(&self) -> Result<bool, Overflow> {
+        Ok(self.tx.pending()? > 0)
+    }
+
     /// Before the domain sleeps: true if there is something to take after all.
     pub fn final_check(&mut self) -> Result<bool, Overflow> {
         self.tx.final_check()

@@ -9,6 +9,7 @@ use core::time::Duration;
 use outrigger_devices::NetDevice;
 use outrigger_ring::SharedPages;
 use outrigger_xen::{DomId, Hypervisor, Instant, Wake};
+use outrigger_xenbus::{Service, TurnOutcome};
 
 use crate::batch::{Batch, Origin, WIRE_FRAMES};
 use crate::counters::{Counters, Drop};
@@ -30,19 +31,6 @@ pub(crate) const CONTROL: u16 = 0x8000;
 const AGING: Duration = Duration::from_secs(60);
 
 pub(crate) use xen_unikernel_abi::io::netif::{NETIF_RSP_DROPPED, NETIF_RSP_ERROR, NETIF_RSP_OKAY};
-
-/// What a turn leaves to be done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TurnOutcome {
-    /// Take another turn without sleeping.
-    pub more_work: bool,
-    /// Take another turn at this moment, even if nothing happens.
-    pub deadline: Option<Instant>,
-    /// Events came for ports that are no ring's: the console's or XenStore's.
-    pub other_events: bool,
-    /// The control plane has something to see: poke it.
-    pub poke: bool,
-}
 
 /// The network backend: cards of this domain, segments, and the vifs that guests have on them.
 ///
@@ -180,6 +168,11 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
         }
     }
 
+    /// Whether the control plane has left something for a turn to do: take one before sleeping.
+    pub fn has_work(&self) -> bool {
+        !self.state.borrow().active.is_empty()
+    }
+
     /// Tells what each vif has done since it connected.
     pub fn report(&self, mut each: impl FnMut(outrigger_xenbus::DeviceId, &Counters)) {
         for vif in self.state.borrow().vifs.iter().flatten() {
@@ -205,6 +198,16 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
             nic.device.quiesce();
             nic.failed = true;
         }
+    }
+}
+
+impl<H: Hypervisor, D: NetDevice, M: SharedPages> Service for Net<'_, H, D, M> {
+    fn turn(&self, wake: Wake) -> TurnOutcome {
+        Net::turn(self, wake)
+    }
+
+    fn has_work(&self) -> bool {
+        Net::has_work(self)
     }
 }
 
@@ -362,24 +365,32 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         if room && !self.starved.is_empty() {
             self.active.extend(self.starved.take());
         }
-        if self.active.is_empty() {
-            for number in self.unchecked.take().iter() {
-                let Some((vif, queue)) = self.places[number] else {
-                    continue;
-                };
-                let Some(vif) = self.vifs[usize::from(vif)].as_mut().filter(|vif| vif.is_served()) else {
-                    continue;
-                };
-                let Some(queue) = vif.queues.get_mut(usize::from(queue)) else {
-                    continue;
-                };
-                match queue.final_check() {
-                    Ok(true) => self.active.insert(number),
-                    Ok(false) => {}
-                    Err(overflow) => {
-                        vif.break_off(overflow.into());
-                        self.poke = true;
-                    }
+        // While there is other work, those who were drained are only looked at: a notification would cost both ends, but
+        // nobody waits until whoever is busy has finished.
+        let busy = !self.active.is_empty();
+        for number in self.unchecked.take().iter() {
+            let Some((vif, queue)) = self.places[number] else {
+                continue;
+            };
+            let served = self.vifs[usize::from(vif)].as_mut();
+            let Some(vif) = served.filter(|vif| vif.is_served()) else {
+                continue;
+            };
+            let Some(queue) = vif.queues.get_mut(usize::from(queue)) else {
+                continue;
+            };
+            let more = if busy {
+                queue.has_more()
+            } else {
+                queue.final_check()
+            };
+            match more {
+                Ok(true) => self.active.insert(number),
+                Ok(false) if busy => self.unchecked.insert(number),
+                Ok(false) => {}
+                Err(overflow) => {
+                    vif.break_off(overflow.into());
+                    self.poke = true;
                 }
             }
         }

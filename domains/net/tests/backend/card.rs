@@ -1,0 +1,254 @@
+//! A network card: memory only over the bus, and a wire that the test holds.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use outrigger_devices::{
+    BlankChecksum, DeviceFault, DmaSegment, Gso, Interrupt, NetDevice, NetLimits, QueueFull, RxBuffer,
+    RxChecksum, Tag, TxFrame,
+};
+use outrigger_xen::fake::Domain;
+
+use crate::quiet::quiet;
+
+/// What went out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    pub bytes: Vec<u8>,
+    pub checksum: Option<BlankChecksum>,
+    pub gso: Option<Gso>,
+}
+
+/// What comes in.
+pub struct Arriving {
+    pub bytes: Vec<u8>,
+    pub checksum: RxChecksum,
+    pub gso: Option<Gso>,
+}
+
+pub struct Core {
+    domain: Domain,
+    pub limits: NetLimits,
+    pub sent: Vec<Sent>,
+    posted: VecDeque<(Tag, DmaSegment)>,
+    submitted: VecDeque<(Tag, Vec<DmaSegment>, Sent)>,
+    done: VecDeque<Tag>,
+    pub arriving: VecDeque<Arriving>,
+    /// Frames are not read meanwhile.
+    pub stalled: bool,
+    /// Frames that it holds at most.
+    pub depth: usize,
+    pub lie: Option<&'static str>,
+    pub commits: usize,
+    pub quiesced: bool,
+    armed: bool,
+}
+
+pub type Handle = Rc<RefCell<Core>>;
+
+pub struct Card(pub Handle);
+
+pub fn limits() -> NetLimits {
+    NetLimits {
+        mac: [0x52, 0x54, 0, 0, 0, 1],
+        mtu: 1500,
+        tx_checksum: true,
+        tso4: true,
+        tso6: true,
+        rx_gso: true,
+        mergeable: true,
+        rx_headroom: 12,
+        max_segments: 64,
+        queues: 1,
+        link: true,
+    }
+}
+
+pub fn card(domain: &Domain, limits: NetLimits) -> (Card, Handle) {
+    let handle = Rc::new(RefCell::new(Core {
+        domain: domain.clone(),
+        limits,
+        sent: Vec::with_capacity(4096),
+        posted: VecDeque::with_capacity(4096),
+        submitted: VecDeque::with_capacity(4096),
+        done: VecDeque::with_capacity(4096),
+        arriving: VecDeque::new(),
+        stalled: false,
+        depth: 256,
+        lie: None,
+        commits: 0,
+        quiesced: false,
+        armed: false,
+    }));
+    (Card(handle.clone()), handle)
+}
+
+impl Core {
+    pub fn arrive(&mut self, bytes: &[u8]) {
+        self.arriving.push_back(Arriving {
+            bytes: bytes.to_vec(),
+            checksum: RxChecksum::Unknown,
+            gso: None,
+        });
+        self.raise();
+    }
+
+    fn raise(&self) {
+        if self.armed {
+            self.domain.raise_irq(0);
+        }
+    }
+
+    pub fn interrupt(&self) {
+        self.domain.raise_irq(0);
+    }
+
+    pub fn take_sent(&mut self) -> Vec<Sent> {
+        std::mem::take(&mut self.sent)
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.submitted.len() + self.done.len()
+    }
+
+    pub fn posted(&self) -> usize {
+        self.posted.len()
+    }
+
+    /// Reads the frames that it was told of.
+    pub fn run(&mut self) {
+        if self.stalled {
+            return;
+        }
+        for (tag, segments, mut sent) in self.submitted.drain(..) {
+            for segment in segments {
+                let mut bytes = vec![0; segment.len as usize];
+                self.domain.dma_read(segment.addr, &mut bytes);
+                sent.bytes.extend(bytes);
+            }
+            self.sent.push(sent);
+            self.done.push_back(tag);
+        }
+    }
+}
+
+impl NetDevice for Card {
+    fn limits(&self) -> NetLimits {
+        self.0.borrow().limits
+    }
+
+    fn submit(&mut self, queue: usize, frame: &TxFrame<'_>) -> Result<(), QueueFull> {
+        assert_eq!(queue, 0);
+        let core = &mut *self.0.borrow_mut();
+        assert!(!frame.segments.is_empty() && frame.segments.len() <= core.limits.max_segments);
+        assert!(
+            frame.checksum.is_none() || core.limits.tx_checksum,
+            "it cannot do checksums"
+        );
+        if let Some(gso) = frame.gso {
+            assert!(core.limits.tso4 && frame.checksum.is_some() && gso.size > 0);
+        }
+        if core.submitted.len() + core.done.len() >= core.depth {
+            return Err(QueueFull);
+        }
+        quiet(|| {
+            let sent = Sent {
+                bytes: Vec::new(),
+                checksum: frame.checksum,
+                gso: frame.gso,
+            };
+            core.submitted
+                .push_back((frame.tag, frame.segments.to_vec(), sent));
+        });
+        Ok(())
+    }
+
+    fn post(&mut self, _: usize, tag: Tag, buffer: DmaSegment) -> Result<(), QueueFull> {
+        quiet(|| self.0.borrow_mut().posted.push_back((tag, buffer)));
+        Ok(())
+    }
+
+    fn commit(&mut self, _: usize) {
+        quiet(|| {
+            let core = &mut *self.0.borrow_mut();
+            core.commits += 1;
+            core.run();
+        });
+    }
+
+    fn reap_tx(&mut self, _: usize, each: &mut dyn FnMut(Tag)) -> Result<(), DeviceFault> {
+        let done = quiet(|| std::mem::take(&mut self.0.borrow_mut().done));
+        for tag in &done {
+            each(*tag);
+        }
+        quiet(|| drop(done));
+        match self.0.borrow().lie {
+            Some(why) => Err(DeviceFault(why)),
+            None => Ok(()),
+        }
+    }
+
+    fn reap_rx(&mut self, _: usize, most: usize, each: &mut dyn FnMut(RxBuffer)) -> Result<(), DeviceFault> {
+        let mut handed = 0;
+        while handed < most {
+            let buffers = quiet(|| self.0.borrow_mut().fill());
+            let Some(buffers) = buffers else { break };
+            handed += buffers.len();
+            for buffer in &buffers {
+                each(*buffer);
+            }
+            quiet(|| drop(buffers));
+        }
+        Ok(())
+    }
+
+    fn arm(&mut self, _: usize, sent: bool) -> bool {
+        let core = &mut *self.0.borrow_mut();
+        core.armed = true;
+        (!core.arriving.is_empty() && !core.posted.is_empty()) || (sent && !core.done.is_empty())
+    }
+
+    fn acknowledge(&mut self) -> Interrupt {
+        Interrupt {
+            completions: true,
+            config: true,
+        }
+    }
+
+    fn quiesce(&mut self) {
+        self.0.borrow_mut().quiesced = true;
+    }
+}
+
+impl Core {
+    /// Receives one frame into posted buffers.
+    fn fill(&mut self) -> Option<Vec<RxBuffer>> {
+        let frame = self.arriving.front()?;
+        let headroom = self.limits.rx_headroom as usize;
+        let pages = (headroom + frame.bytes.len()).div_ceil(4096);
+        if self.posted.len() < pages {
+            return None;
+        }
+        let frame = self.arriving.pop_front()?;
+        let mut rest = &frame.bytes[..];
+        let mut buffers = Vec::new();
+        for index in 0..pages {
+            let (tag, segment) = self.posted.pop_front()?;
+            let offset = if index == 0 { headroom } else { 0 };
+            let (here, later) = rest.split_at(rest.len().min(4096 - offset));
+            rest = later;
+            self.domain
+                .dma_write_at(segment.addr.bits() + offset as u64, here);
+            buffers.push(RxBuffer {
+                tag,
+                offset: offset as u32,
+                len: here.len() as u32,
+                more: index + 1 < pages,
+                checksum: frame.checksum,
+                gso: frame.gso,
+            });
+        }
+        Some(buffers)
+    }
+}

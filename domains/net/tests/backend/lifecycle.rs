@@ -1,0 +1,180 @@
+//! vifs come and go.
+
+use outrigger_netif::nodes as key;
+
+use crate::frames::{PEER, mac, udp};
+use crate::guest::{Guest, Options};
+use crate::world::{DD, World, vif};
+
+#[test]
+fn what_is_offered() {
+    let world = World::new();
+    world.attach(1, &[]);
+    assert_eq!(world.state(vif(1)), "2");
+    for (node, value) in [
+        (key::FEATURE_RX_COPY, "1"),
+        (key::FEATURE_RX_FLIP, "0"),
+        (key::FEATURE_SG, "1"),
+        (key::FEATURE_GSO_TCPV4, "1"),
+        (key::FEATURE_GSO_TCPV6, "1"),
+        (key::FEATURE_IPV6_CSUM_OFFLOAD, "1"),
+        (key::FEATURE_SPLIT_EVENT_CHANNELS, "1"),
+        (key::MULTI_QUEUE_MAX_QUEUES, "4"),
+        (key::FEATURE_MULTICAST_CONTROL, "1"),
+        (key::FEATURE_CTRL_RING, "1"),
+        (key::FEATURE_XDP_HEADROOM, "1"),
+        (key::HOTPLUG_STATUS, "connected"),
+    ] {
+        assert_eq!(world.node(vif(1), node).as_deref(), Some(value), "{node}");
+    }
+}
+
+#[test]
+fn attach_and_detach_twenty_times_under_traffic() {
+    let world = World::new();
+    let mut a = world.guest(1, Options::default());
+    for round in 0..20u8 {
+        let mut b = world.guest(
+            2,
+            Options {
+                queues: 1 + u32::from(round) % 4,
+                control: true,
+                ..Options::default()
+            },
+        );
+        let frame = udp(mac(1), mac(2), 700, round);
+        a.send(&frame);
+        world.settle();
+        assert_eq!(b.collect()[0].bytes, frame);
+        a.send(&frame);
+        b.send(&udp(mac(2), PEER, 700, round));
+        world.ts.begin_detach(vif(2));
+        world.settle();
+        a.send(&frame);
+        b.set_state(&world, "5");
+        world.settle();
+        b.set_state(&world, "6");
+        world.settle();
+        a.send(&frame);
+        world.advance(1500);
+        assert!(world.ts.finish_detach(vif(2)), "round {round}");
+        a.collect();
+        assert!(a.take_statuses().iter().all(|status| *status == 0));
+    }
+    world.ts.begin_destroy(vif(1));
+    world.advance(1500);
+    assert!(world.ts.finish_detach(vif(1)));
+    world.xen.assert_nothing_left(DD);
+}
+
+#[test]
+fn a_guest_killed_under_traffic_leaves_nothing() {
+    let world = World::new();
+    let mut a = world.guest(1, Options::default());
+    for _ in 0..10 {
+        let mut b = world.guest(2, Options::default());
+        for seed in 0..50 {
+            a.put(0, &udp(mac(1), mac(2), 700, seed), 0, None, &[]);
+            b.put(0, &udp(mac(2), mac(1), 700, seed), 0, None, &[]);
+        }
+        a.kick(0);
+        b.kick(0);
+        world.net.turn(outrigger_xen::Wake {
+            events: true,
+            ..Default::default()
+        });
+        world.xen.destroy(vif(2).frontend);
+        for seed in 0..50 {
+            a.put(0, &udp(mac(1), mac(2), 700, seed), 0, None, &[]);
+        }
+        a.kick(0);
+        world.settle();
+        world.ts.begin_destroy(vif(2));
+        world.advance(1500);
+        assert!(world.ts.finish_detach(vif(2)));
+        world.ts.remove_domain(vif(2).frontend);
+        a.collect();
+    }
+    world.ts.begin_destroy(vif(1));
+    world.advance(1500);
+    world.xen.assert_nothing_left(DD);
+}
+
+/// Windows' frontend closes once before it connects, and wants 5, then 6.
+#[test]
+fn the_close_cycle_before_connecting() {
+    let world = World::new();
+    world.attach(1, &[]);
+    let fe = world.xs.by(vif(1).frontend);
+    let show = |state: &str| {
+        fe.write(&format!("{}/state", vif(1).frontend_path()), state)
+            .unwrap();
+        world.settle();
+        world.state(vif(1))
+    };
+    assert_eq!(show("5"), "5");
+    assert_eq!(show("6"), "6");
+    assert_eq!(show("1"), "2");
+    let mut guest = Guest::publish(&world, vif(1), Options::default());
+    world.advance(200);
+    assert_eq!(world.state(vif(1)), "4", "{}", world.error(vif(1)));
+    guest.collect();
+    world.card.borrow_mut().arrive(&udp(PEER, mac(1), 99, 1));
+    world.settle();
+    assert_eq!(guest.collect().len(), 1);
+}
+
+#[test]
+fn what_cannot_be_served_is_said_so() {
+    for (keys, part) in [
+        (&[("bridge", "xenbr7")][..], "no segment"),
+        (&[("vlan", "4095")], "vlan"),
+        (&[("ip", "10.0.0.300")], "no IP address"),
+        (&[("rate", "fast")], "rate"),
+        (&[("mtu", "20")], "mtu"),
+        (&[("mac", "01:00:5e:00:00:01")], "mac"),
+        (&[("mac", "00:16:3e:00:00:01")], "already"),
+    ] {
+        let world = World::new();
+        world.guest(1, Options::default());
+        world.attach(2, keys);
+        assert_eq!(world.state(vif(2)), "6");
+        assert!(world.error(vif(2)).contains(part), "{}", world.error(vif(2)));
+    }
+}
+
+#[test]
+fn frontends_that_publish_nonsense_hold_nothing() {
+    let lies = [
+        ("tx-ring-ref", "99999"),
+        ("rx-ring-ref", "99999"),
+        ("rx-ring-ref", "x"),
+        ("event-channel-tx", "999"),
+        ("event-channel-rx", "999"),
+        ("multi-queue-num-queues", "0"),
+        ("multi-queue-num-queues", "5"),
+        ("multi-queue-num-queues", "2"),
+        ("request-rx-copy", "0"),
+        ("xdp-headroom", "4096"),
+        ("ctrl-ring-ref", "99999"),
+        ("event-channel-ctrl", "999"),
+    ];
+    for (node, value) in lies {
+        let world = World::new();
+        world.attach(1, &[]);
+        let _guest = Guest::publish(
+            &world,
+            vif(1),
+            Options {
+                control: true,
+                ..Options::default()
+            },
+        );
+        let fe = world.xs.by(vif(1).frontend);
+        fe.write(&format!("{}/{node}", vif(1).frontend_path()), value)
+            .unwrap();
+        world.advance(200);
+        assert_eq!(world.state(vif(1)), "6", "{node}={value}");
+        world.xen.assert_nothing_held(DD);
+    }
+}

@@ -1,0 +1,14 @@
+//! The network backend on FakeXen: a real XenBus, real rings, strict frontends, a card that reaches memory only over the bus.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod card;
+mod costs;
+mod flows;
+mod frames;
+mod guest;
+mod hostile;
+mod lifecycle;
+mod offloads;
+mod quiet;
+mod random;
+mod world;

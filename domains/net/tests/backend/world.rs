@@ -1,0 +1,205 @@
+//! A driver domain with a card on FakeXen, driven as its image's loop drives it.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::time::Duration;
+
+use outrigger_devices::NetLimits;
+use outrigger_net::{Buffer, Counters, Net};
+use outrigger_xen::fake::{Caller, Device, Domain, FakePages, FakeXen, Toolstack, XenStored};
+use outrigger_xen::xenstore::{XenStore, poll_once};
+use outrigger_xen::{Clock, Cpu, DomId, Wake};
+use outrigger_xenbus::Backend;
+
+use crate::card::{self, Card, Handle};
+use crate::frames::mac;
+use crate::guest::{Guest, Options};
+use crate::quiet::Quiet;
+
+pub const DD: DomId = DomId(3);
+
+type Served = Net<'static, Quiet, Card, FakePages>;
+
+pub struct World {
+    pub xen: FakeXen,
+    pub xs: XenStored,
+    pub ts: Toolstack,
+    pub dom0: Caller,
+    pub dd: &'static Domain,
+    pub net: &'static Served,
+    pub card: Handle,
+    store: &'static XenStore<FakePages>,
+    backend: &'static Backend<'static, FakePages, Served>,
+    run: RefCell<Pin<Box<dyn Future<Output = std::convert::Infallible>>>>,
+    /// Turns of the loop so far.
+    pub turns: Cell<u64>,
+    deadline: Cell<Option<outrigger_xen::Instant>>,
+}
+
+/// The vif of guest `number`, in domain 10 + `number`.
+pub fn vif(number: u8) -> Device {
+    Device {
+        backend: DD,
+        frontend: DomId(10 + u16::from(number)),
+        kind: "vif",
+        devid: 0,
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(card::limits(), 600)
+    }
+
+    /// A card on segment `lan0`, a segment `private` without, and so many pages.
+    pub fn with(limits: NetLimits, pages: usize) -> Self {
+        let xen = FakeXen::new();
+        let xs = xen.xenstored();
+        let ts = xs.toolstack();
+        let dd: &'static Domain = Box::leak(Box::new(xen.domain(DD)));
+        ts.create_domain(DD);
+        let quiet: &'static Quiet = Box::leak(Box::new(Quiet(dd.clone())));
+        let net: &'static Served = Box::leak(Box::new(Net::new(quiet)));
+        net.add_buffers((0..pages).map(|_| {
+            let (memory, page) = dd.pool_page().unwrap();
+            let gfn = memory.gfn(0);
+            Buffer { memory, page, gfn }
+        }));
+        let (card, handle) = card::card(dd, limits);
+        let nic = net.add_nic("virtio0".into(), 1, card, 64);
+        net.add_segment("lan0".into(), Some(nic));
+        net.add_segment("private".into(), None);
+        let store: &'static XenStore<FakePages> = Box::leak(Box::new(xs.client(DD)));
+        let backend: &'static Backend<'static, FakePages, Served> =
+            Box::leak(Box::new(Backend::new(store, dd, net)));
+        let world = Self {
+            dom0: xs.by(DomId(0)),
+            xen,
+            xs,
+            ts,
+            dd,
+            net,
+            card: handle,
+            store,
+            backend,
+            run: RefCell::new(Box::pin(async { match backend.run().await {} })),
+            turns: Cell::new(0),
+            deadline: Cell::new(None),
+        };
+        world.settle();
+        world
+    }
+
+    /// One turn of the loop. True if it would not have slept after it.
+    pub fn turn(&self, wake: Wake) -> bool {
+        self.turns.set(self.turns.get() + 1);
+        let turn = self.net.turn(wake);
+        if turn.poke {
+            self.backend.poke();
+        }
+        self.deadline.set(turn.deadline);
+        let mut moved = false;
+        for _ in 0..10_000 {
+            let served = self.xs.serve();
+            let polled = self.store.poll();
+            let due = self.backend.next_deadline().is_some_and(|at| at <= self.dd.now());
+            if !(served || polled || due || self.backend.is_poked() || self.turns.get() == 1) {
+                break;
+            }
+            moved |= served || polled;
+            let _ = poll_once(self.run.borrow_mut().as_mut());
+        }
+        turn.more_work || moved
+    }
+
+    fn woken(&self) -> Option<Wake> {
+        let mut cpu = self.dd.clone();
+        let now = self.dd.now();
+        let wake = cpu.wait(Some(now));
+        let timer = self.deadline.get().is_some_and(|at| at <= now)
+            || self.backend.next_deadline().is_some_and(|at| at <= now);
+        let wake = Wake { timer, ..wake };
+        (wake.events || wake.devices != 0 || wake.timer).then_some(wake)
+    }
+
+    /// Runs the loop until it sleeps. A wake-up that gets lost shows as work that is not done.
+    pub fn settle(&self) {
+        let mut wake = Some(self.woken().unwrap_or_default());
+        for _ in 0..100_000 {
+            let Some(this) = wake else { return };
+            let busy = self.turn(this);
+            // What a connection made active is looked at after the control plane.
+            wake = self.woken().or(busy.then(Wake::default));
+        }
+        panic!("the loop never sleeps");
+    }
+
+    /// Time passes, in small steps.
+    pub fn advance(&self, ms: u64) {
+        for _ in 0..ms.div_ceil(10) {
+            self.xen.advance(Duration::from_millis(10));
+            self.settle();
+        }
+    }
+
+    pub fn state(&self, device: Device) -> String {
+        self.dom0
+            .read(&format!("{}/state", device.backend_path()))
+            .unwrap_or_default()
+    }
+
+    pub fn error(&self, device: Device) -> String {
+        self.dom0
+            .read(&format!("{}/error", device.backend_path()))
+            .unwrap_or_default()
+    }
+
+    pub fn node(&self, device: Device, key: &str) -> Option<String> {
+        self.dom0.read(&format!("{}/{key}", device.backend_path())).ok()
+    }
+
+    /// The toolstack makes a vif, with keys besides.
+    pub fn attach(&self, number: u8, more: &[(&str, &str)]) {
+        let device = vif(number);
+        self.xen.domain(device.frontend);
+        if !self.dom0.exists(&format!("/local/domain/{}", device.frontend.0)) {
+            self.ts.create_domain(device.frontend);
+        }
+        let [a, b, c, d, e, f] = mac(number);
+        let mac = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+        let mut keys = vec![
+            ("script", "vif-bridge"),
+            ("mac", mac.as_str()),
+            ("handle", "0"),
+            ("type", "vif"),
+            ("hotplug-status", ""),
+        ];
+        if !more.iter().any(|(key, _)| *key == "bridge") {
+            keys.push(("bridge", "lan0"));
+        }
+        keys.extend(more);
+        self.ts
+            .attach(device, &keys, &[("handle", "0"), ("mac", &mac), ("mtu", "1500")]);
+        self.settle();
+    }
+
+    /// A vif and its connected guest.
+    pub fn guest_with(&self, number: u8, more: &[(&str, &str)], options: Options) -> Guest {
+        self.attach(number, more);
+        Guest::boot(self, vif(number), options)
+    }
+
+    pub fn guest(&self, number: u8, options: Options) -> Guest {
+        self.guest_with(number, &[], options)
+    }
+
+    pub fn counters(&self, number: u8) -> Counters {
+        let mut found = None;
+        self.net.report(|id, counters| {
+            if id.frontend == vif(number).frontend {
+                found = Some(*counters);
+            }
+        });
+        found.unwrap()
+    }
+}
