@@ -82,7 +82,6 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             }
         }
         found.ok_or_else(|| match (reason, &target.disk) {
-            // Any disk might have had it: what kept one from being searched is an aside.
             (Some(reason), None) => format!("no partition {target} ({reason})"),
             (Some(reason), Some(_)) => reason,
             (None, Some(name)) if !self.disks.iter().any(|disk| disk.name == *name) => {

@@ -18,13 +18,16 @@
 extern crate alloc;
 
 mod attach;
+mod barrier;
 mod budget;
+mod close;
 mod counters;
 mod disk;
 mod gather;
 mod indirect;
 mod journal;
 mod persistent;
+mod read;
 mod ring;
 mod service;
 mod sets;
@@ -38,6 +41,6 @@ mod view;
 pub use budget::Budget;
 pub use counters::Counters;
 pub use journal::{Entry, Journal, Slot, State};
-pub use service::{Block, TurnOutcome};
+pub use service::Block;
 pub use slice::{Part, Slice, Target, TargetError};
 pub use table::{PartUuid, Partition, ReadError, Sectors, TableError, partitions};

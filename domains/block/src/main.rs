@@ -4,23 +4,17 @@
 
 extern crate alloc;
 
-use alloc::format;
-use alloc::string::{String, ToString};
-use core::pin::pin;
+use alloc::string::ToString;
 
 use log::{error, info};
 use outrigger_block::{Block, Budget};
-use outrigger_core::{Device, Machine, Pool, Registers, Shared, Stop};
-use outrigger_devices::{DmaMemory, DmaPool};
+use outrigger_core::Machine;
+use outrigger_devices::DmaPool;
 use outrigger_virtio_blk::{Options, VirtioBlk};
-use outrigger_xen::xenstore::poll_once;
-use outrigger_xen::{Clock, Cpu, Wake};
-use outrigger_xenbus::{Backend, Shutdown};
+use outrigger_xen::Clock;
+use outrigger_xenbus::serve;
 
 outrigger_core::image!(run);
-
-/// The driver of this image.
-type Disk = VirtioBlk<Registers, Shared>;
 
 fn run(mut machine: Machine) -> ! {
     let (cpu_pages, dma_pages) = machine.xen.mappable();
@@ -28,9 +22,16 @@ fn run(mut machine: Machine) -> ! {
     let mut disks = 0;
     for device in machine.devices.drain(..) {
         let name = device.name.clone();
-        match probe(device, machine.dma) {
+        let disk = device.claim("virtio,mmio").and_then(|(registers, interrupt)| {
+            let disk = VirtioBlk::probe(registers, &machine.dma, Options::default());
+            let disk = disk.map_err(|why| why.to_string())?;
+            // For the backend's own reads.
+            let page = machine.dma.page().ok_or("there is no memory left for it")?;
+            Ok((disk, interrupt, page))
+        });
+        match disk {
             Ok((disk, interrupt, page)) => {
-                block.add_disk(name, 1 << interrupt, disk, page);
+                block.add_disk(name, interrupt, disk, page);
                 disks += 1;
             }
             Err(why) => error!("{name}: {why}; it is not served"),
@@ -41,59 +42,7 @@ fn run(mut machine: Machine) -> ! {
         machine.xen.domid().0,
         machine.xen.now().0 / 1000
     );
-
-    let control = Backend::new(machine.store, machine.xen, &block);
-    let mut control_plane = pin!(control.run());
-    let mut wake = Wake {
-        events: true,
-        ..Wake::default()
-    };
-    let mut look = true;
-    loop {
-        let turn = block.turn(wake);
-        if turn.poke {
-            control.poke();
-        }
-        look |= turn.other_events && machine.store.poll();
-        look |= control.is_poked() || control.next_deadline().is_some_and(|at| at <= machine.xen.now());
-        if look {
-            let _ = poll_once(control_plane.as_mut());
-            look = machine.store.poll();
-        }
-        if let Some(shutdown) = control.take_shutdown() {
-            block.quiesce();
-            outrigger_core::stop(match shutdown {
-                Shutdown::Reboot => Stop::Reboot,
-                Shutdown::Crash => Stop::Crash,
-                Shutdown::PowerOff | Shutdown::Halt => Stop::PowerOff,
-            });
-        }
-        wake = if turn.more_work || look || block.has_work() {
-            machine.processor.poll()
-        } else {
-            machine
-                .processor
-                .wait(turn.deadline.into_iter().chain(control.next_deadline()).min())
-        };
-        // The bitmap is cheaper to look at than the interrupt that announces it.
-        wake.events = true;
-    }
-}
-
-/// Brings a device up: with the bit of its interrupt, and a page for the backend's own reads.
-fn probe(device: Device, pool: &'static Pool) -> Result<(Disk, u32, DmaMemory<Shared>), String> {
-    let Device {
-        compatible,
-        registers,
-        interrupts,
-        ..
-    } = device;
-    if !compatible.iter().any(|name| name == "virtio,mmio") {
-        return Err(format!("no driver for {}", compatible.join(", ")));
-    }
-    let interrupt = *interrupts.first().ok_or("it has no interrupt")?;
-    let registers = registers.into_iter().next().ok_or("it has no registers")?;
-    let disk = VirtioBlk::probe(registers, &pool, Options::default()).map_err(|why| why.to_string())?;
-    let page = pool.page().ok_or("there is no memory left for it")?;
-    Ok((disk, interrupt, page))
+    let shutdown = serve(&block, machine.store, machine.xen, &mut machine.processor);
+    block.quiesce();
+    outrigger_core::stop(shutdown)
 }

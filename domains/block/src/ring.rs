@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 use outrigger_blkif::{Abi, DataOp, Identity, Refusal, Request, Segment, Segments, Status};
 use outrigger_devices::{BlockDevice, BlockOp, QueueFull, Tag};
 use outrigger_ring::{BackRing, Overflow, SharedPages};
-use outrigger_xen::{Access, DomId, EventChannels, GrantError, GrantRef, GrantTable, MappedPages, Port};
+use outrigger_xen::{DomId, EventChannels, GrantRef, GrantTable, MappedPages, Port};
 
+use crate::barrier::{Barrier, Step};
 use crate::counters::Counters;
 use crate::gather::{Batch, Gather, Gathered, Mapped, SEGMENT_BUDGET};
 use crate::indirect::IndirectPages;
@@ -15,7 +16,7 @@ use crate::submit::{Item, Queue};
 use crate::view::DiskView;
 
 /// Most requests that a ring may have taken in one turn, so that a busy one does not starve another.
-const REQUEST_BUDGET: u32 = 64;
+pub(crate) const REQUEST_BUDGET: u32 = 64;
 
 /// What a ring is made of.
 pub(crate) struct Parts<P> {
@@ -59,43 +60,27 @@ pub(crate) enum Turn {
     Exhausted,
 }
 
-/// A write between two flushes, after everything before it.
-#[derive(Clone, Copy)]
-struct Barrier {
-    slot: Slot,
-    step: Step,
-}
-
-/// The last step of a barrier that was begun.
-#[derive(Clone, Copy)]
-enum Step {
-    Drain,
-    FlushBefore,
-    Write,
-    FlushAfter,
-}
-
 pub(crate) struct Ring<P> {
-    dom: DomId,
-    abi: Abi,
+    pub(crate) dom: DomId,
+    pub(crate) abi: Abi,
     pub port: Port,
-    ring: BackRing<P>,
-    mapped: MappedPages<P>,
+    pub(crate) ring: BackRing<P>,
+    pub(crate) mapped: MappedPages<P>,
     pub view: DiskView,
     tag_base: u32,
     pub(crate) journal: Journal,
     pub(crate) gather: Gather,
-    indirect: IndirectPages<P>,
+    pub(crate) indirect: IndirectPages<P>,
     /// Indirect requests whose page could not be read at once.
-    unread: Vec<(Slot, GrantRef)>,
+    pub(crate) unread: Vec<(Slot, GrantRef)>,
     /// What the device had no room for, in order. While there is any, nothing is taken from the ring.
     pub(crate) backlog: Vec<Item>,
-    barrier: Option<Barrier>,
+    pub(crate) barrier: Option<Barrier>,
     /// Device requests in flight.
     pub(crate) in_flight: u32,
     /// Requests to be answered at the end of the turn.
-    done: Vec<Slot>,
-    closing: bool,
+    pub(crate) done: Vec<Slot>,
+    pub(crate) closing: bool,
     pub(crate) counters: Counters,
 }
 
@@ -268,8 +253,12 @@ impl<P: SharedPages + Clone> Ring<P> {
 
     /// A request was gathered: to the device with it, unless it waits for a page or is refused.
     #[inline]
-    fn go_on<H, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot, gathered: Result<Option<Gathered>, Refusal>)
-    where
+    pub(crate) fn go_on<H, D>(
+        &mut self,
+        io: &mut Io<'_, H, D>,
+        slot: Slot,
+        gathered: Result<Option<Gathered>, Refusal>,
+    ) where
         H: GrantTable<Pages = P>,
         D: BlockDevice,
     {
@@ -355,106 +344,6 @@ impl<P: SharedPages + Clone> Ring<P> {
         }
     }
 
-    /// Reads the segments of the indirect requests in `unread`, and gathers them. True if there was no room for it.
-    ///
-    /// Mapping a page to look at it beats a grant copy: with persistent grants it is mapped once for ever, and without
-    /// them one hypercall maps the pages of all requests of a turn, at the price of a copy's, and none of our own pages has
-    /// to be found for it.
-    #[cold]
-    fn read_indirect<H, D>(&mut self, io: &mut Io<'_, H, D>) -> bool
-    where
-        H: GrantTable<Pages = P>,
-        D: BlockDevice,
-    {
-        let unread = core::mem::take(&mut self.unread);
-        let mut exhausted = false;
-        let mut kept = 0;
-        let mut unread = unread;
-        if self.indirect.capacity() == 0 && unread.len() > 1 && self.read_together(io, &unread) {
-            unread.clear();
-        }
-        for at in 0..unread.len() {
-            let (slot, page) = unread[at];
-            let mapped = if exhausted {
-                Err(GrantError::Exhausted)
-            } else if let Some(pages) = self.indirect.find(page).cloned() {
-                // An earlier request of this turn named the same page.
-                self.read_one(io, slot, &pages, 0);
-                continue;
-            } else {
-                io.hv.map_pages(self.dom, &[page], Access::ReadOnly)
-            };
-            match mapped {
-                Ok(mapped) => {
-                    self.gather.maps += 1;
-                    self.read_one(io, slot, &mapped.pages, 0);
-                    if let Some(old) = self.indirect.insert(page, mapped) {
-                        self.gather.unmaps += 1;
-                        io.hv.unmap_pages(old);
-                    }
-                }
-                Err(GrantError::Refused(_)) => self.refuse(io, slot, Refusal::Grant),
-                Err(GrantError::Exhausted) => {
-                    exhausted = true;
-                    unread[kept] = (slot, page);
-                    kept += 1;
-                }
-            }
-        }
-        unread.truncate(kept);
-        self.unread = unread;
-        exhausted
-    }
-
-    /// The pages of all requests in one batch. False if that cannot be done, and then nothing was.
-    fn read_together<H, D>(&mut self, io: &mut Io<'_, H, D>, unread: &[(Slot, GrantRef)]) -> bool
-    where
-        H: GrantTable<Pages = P>,
-        D: BlockDevice,
-    {
-        let mut refs = [GrantRef(0); REQUEST_BUDGET as usize];
-        let Some(refs) = refs.get_mut(..unread.len()) else {
-            return false;
-        };
-        for (gref, (_, page)) in refs.iter_mut().zip(unread) {
-            *gref = *page;
-        }
-        let Ok(mapped) = io.hv.map_pages(self.dom, refs, Access::ReadOnly) else {
-            return false;
-        };
-        self.gather.maps += unread.len() as u64;
-        for (index, (slot, _)) in unread.iter().enumerate() {
-            self.read_one(io, *slot, &mapped.pages, index);
-        }
-        self.gather.unmaps += unread.len() as u64;
-        io.hv.unmap_pages(mapped);
-        true
-    }
-
-    /// Copies the segments of one indirect request out of page `index` of `pages`, once, and gathers them.
-    fn read_one<H, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot, pages: &P, index: usize)
-    where
-        H: GrantTable<Pages = P>,
-        D: BlockDevice,
-    {
-        // Decoded before, from the same private copy, so it is what it was.
-        let Ok(Request::Indirect {
-            op,
-            sector,
-            nr_segments,
-            ..
-        }) = Request::decode(self.abi, self.journal.words(slot), self.view.max_indirect)
-        else {
-            return self.refuse(io, slot, Refusal::Unsupported);
-        };
-        let words = &mut io.batch.words[..Segment::WORDS * nr_segments];
-        pages.copy_out(index * outrigger_xen::PAGE_SIZE, words);
-        let gathered = self
-            .gather
-            .gather(&self.view, slot, op, sector, Segments::new(words));
-        self.go_on(io, slot, gathered);
-    }
-
     /// Maps what the planned requests need, and launches them. True if there was no room for it.
     #[cold]
     fn map_plan<H, D>(&mut self, io: &mut Io<'_, H, D>) -> bool
@@ -475,52 +364,9 @@ impl<P: SharedPages + Clone> Ring<P> {
         exhausted
     }
 
-    /// Takes the barrier's next step if the last one is over. False if it is not, or the next one cannot be over yet.
-    #[cold]
-    fn advance_barrier<H, D>(&mut self, io: &mut Io<'_, H, D>) -> bool
-    where
-        H: GrantTable<Pages = P>,
-        D: BlockDevice,
-    {
-        let Some(Barrier { slot, step }) = self.barrier else {
-            return true;
-        };
-        let progress = self.journal.progress(slot);
-        if progress.parts > 0 {
-            return false;
-        }
-        let failed = progress.status != Status::Okay;
-        let next = match step {
-            _ if failed => None,
-            Step::Drain if self.in_flight > 0 => return false,
-            Step::Drain => Some(Step::FlushBefore),
-            Step::FlushBefore => Some(Step::Write),
-            Step::Write => Some(Step::FlushAfter),
-            Step::FlushAfter => None,
-        };
-        self.barrier = next.map(|step| Barrier { slot, step });
-        match next {
-            None => self.finish(io, slot),
-            Some(Step::Drain | Step::FlushBefore | Step::FlushAfter) => self.flush(io, slot),
-            Some(Step::Write) => {
-                let Ok(Request::Barrier { sector, segments }) =
-                    Request::decode(self.abi, self.journal.words(slot), self.view.max_indirect)
-                else {
-                    self.refuse(io, slot, Refusal::Unsupported);
-                    return true;
-                };
-                let gathered = self
-                    .gather
-                    .gather(&self.view, slot, DataOp::Write, sector, segments);
-                self.go_on(io, slot, gathered);
-            }
-        }
-        true
-    }
-
     /// Answers a request without carrying it out.
     #[cold]
-    fn refuse<H: GrantTable, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot, why: Refusal) {
+    pub(crate) fn refuse<H: GrantTable, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot, why: Refusal) {
         self.counters.refused[why as usize] += 1;
         let progress = self.journal.progress(slot);
         progress.status = why.status();
@@ -530,12 +376,12 @@ impl<P: SharedPages + Clone> Ring<P> {
 
     /// All parts of a request are over: it is answered at the end of the turn, after its pages were unmapped.
     #[inline]
-    fn finish<H: GrantTable, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot) {
+    pub(crate) fn finish<H: GrantTable, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot) {
         self.finish_with(io.hv, io.batch, slot);
     }
 
     #[inline]
-    fn finish_with<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch, slot: Slot) {
+    pub(crate) fn finish_with<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch, slot: Slot) {
         if self.barrier.is_some_and(|barrier| barrier.slot == slot) {
             // A step of it; the barrier itself goes on.
             return;
@@ -603,110 +449,8 @@ impl<P: SharedPages + Clone> Ring<P> {
         }
     }
 
-    /// From now on nothing is taken; what is with the device is awaited, the rest fails.
-    pub fn close(&mut self) {
-        self.closing = true;
-    }
-
-    /// Fails all that the device has not seen.
-    #[cold]
-    fn cancel<H, D>(&mut self, io: &mut Io<'_, H, D>)
-    where
-        H: GrantTable<Pages = P>,
-        D: BlockDevice,
-    {
-        self.cancel_backlog(io);
-        let gather = &mut self.gather;
-        let mut cancelled = core::mem::take(&mut self.unread);
-        gather.cancel(|slot| cancelled.push((slot, GrantRef(0))));
-        for (slot, _) in cancelled.drain(..) {
-            self.refuse(io, slot, Refusal::Gone);
-        }
-        self.unread = cancelled;
-        if let Some(Barrier { slot, .. }) = self.barrier
-            && self.journal.progress(slot).parts == 0
-        {
-            self.barrier = None;
-            self.refuse(io, slot, Refusal::Gone);
-        }
-    }
-
-    /// Takes back a request's parts that the device has not seen, failing it.
-    pub(crate) fn withdraw<H: GrantTable, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot, parts: u32) {
-        self.counters.refused[Refusal::Gone as usize] += 1;
-        let progress = self.journal.progress(slot);
-        progress.status = Status::Error;
-        progress.parts -= parts;
-        if progress.parts == 0 {
-            self.finish(io, slot);
-        }
-    }
-
-    /// The device was stopped and has forgotten everything: what it had in flight fails.
-    pub fn abandon<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch) {
-        self.in_flight = 0;
-        self.barrier = None;
-        self.backlog.clear();
-        self.unread.clear();
-        self.gather.cancel(|_| ());
-        self.gather.segments.clear();
-        for at in 0..self.journal.entries().len() as u16 {
-            let Some(slot) = self.journal.owed_at(at).filter(|slot| !self.done.contains(slot)) else {
-                continue;
-            };
-            let progress = self.journal.progress(slot);
-            progress.parts = 0;
-            progress.status = Status::Error;
-            self.counters.errors += 1;
-            self.finish_with(hv, batch, slot);
-        }
-    }
-
-    /// Unmaps the pages that only stay mapped to save work, if none is in use, and keeps fewer from now on.
-    pub fn shed<H: GrantTable<Pages = P>>(&mut self, hv: &H) -> bool {
-        if self.in_flight > 0 || !self.backlog.is_empty() || self.gather.persistent.len() == 0 {
-            return false;
-        }
-        self.gather
-            .persistent
-            .limit(self.gather.persistent.capacity() / 2);
-        self.gather.drop_persistent(hv);
-        while let Some(page) = self.indirect.pop() {
-            self.gather.unmaps += 1;
-            hv.unmap_pages(page);
-        }
-        true
-    }
-
     /// What it has done so far.
     pub fn counters(&self) -> Counters {
-        Counters {
-            maps: self.gather.maps,
-            unmaps: self.gather.unmaps,
-            ..self.counters
-        }
-    }
-
-    /// Whether nothing is owed any more, so that it may be [`release`](Self::release)d.
-    pub fn is_settled(&self) -> bool {
-        self.closing && self.in_flight == 0 && self.journal.owed() == 0
-    }
-
-    /// Gives everything back: mappings, port, the ring itself. Its counters remain.
-    pub fn release<H: GrantTable<Pages = P> + EventChannels>(mut self, hv: &H) -> Counters {
-        debug_assert!(self.is_settled(), "nothing may be in flight");
-        debug_assert!(
-            self.gather.transients.held() == 0,
-            "each request gave back its pages"
-        );
-        self.gather.drop_persistent(hv);
-        while let Some(page) = self.indirect.pop() {
-            self.gather.unmaps += 1;
-            hv.unmap_pages(page);
-        }
-        hv.close(self.port);
-        drop(self.ring);
-        hv.unmap_pages(self.mapped);
         Counters {
             maps: self.gather.maps,
             unmaps: self.gather.unmaps,

@@ -10,7 +10,7 @@ use outrigger_blkif::Status;
 use outrigger_devices::{BlockDevice, DmaMemory, Status as DeviceStatus};
 use outrigger_ring::SharedPages;
 use outrigger_xen::{GrantTable, Hypervisor, Instant, Wake};
-use outrigger_xenbus::DeviceId;
+use outrigger_xenbus::{DeviceId, Service, TurnOutcome};
 
 use crate::budget::{Allowance, Budget, Ledger};
 use crate::disk::{Disk, OWN_TAG, Reading};
@@ -30,19 +30,6 @@ pub(crate) const NO_RING: u8 = u8::MAX;
 
 /// How long a ring that found no room to map waits before it tries again, if nothing else happens.
 const RETRY: Duration = Duration::from_millis(10);
-
-/// What a turn leaves to be done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TurnOutcome {
-    /// Take another turn without sleeping.
-    pub more_work: bool,
-    /// Take another turn at this moment, even if nothing happens.
-    pub deadline: Option<Instant>,
-    /// Events came for ports that are no ring's: the console's or XenStore's.
-    pub other_events: bool,
-    /// The control plane has something to see: poke it.
-    pub poke: bool,
-}
 
 /// The block backend: devices of this domain, and the vbds that guests have of them.
 ///
@@ -157,6 +144,16 @@ impl<'h, H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'h, H, D, M> {
     }
 }
 
+impl<H: Hypervisor, D: BlockDevice, M: SharedPages> Service for Block<'_, H, D, M> {
+    fn turn(&self, wake: Wake) -> TurnOutcome {
+        Block::turn(self, wake)
+    }
+
+    fn has_work(&self) -> bool {
+        Block::has_work(self)
+    }
+}
+
 impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
     /// Takes the events and the devices' interrupts: which rings to visit.
     #[inline]
@@ -179,7 +176,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
                 }
             }
         }
-        if self.retry.is_some_and(|at| wake.timer || hv.now() >= at) {
+        if self.retry.is_some_and(|at| hv.now() >= at) {
             self.retry = None;
             self.active.extend(self.waiting.take());
         }
@@ -193,9 +190,11 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         if active.is_empty() {
             return;
         }
-        self.first = (self.first + 1) % MAX_RINGS;
         let mut exhausted = false;
-        for index in active.iter_from(self.first) {
+        let mut order = active.iter_from(self.first).peekable();
+        // Whoever is first now is last next time.
+        self.first = order.peek().map_or(0, |first| (first + 1) % MAX_RINGS);
+        for index in order {
             let Self {
                 disks, rings, batch, ..
             } = self;

@@ -1,0 +1,116 @@
+//! The end of a ring: what is owed is paid or failed, and everything is given back.
+
+use outrigger_blkif::{Refusal, Status};
+use outrigger_devices::BlockDevice;
+use outrigger_ring::SharedPages;
+use outrigger_xen::{EventChannels, GrantRef, GrantTable};
+
+use crate::barrier::Barrier;
+use crate::counters::Counters;
+use crate::gather::Batch;
+use crate::journal::Slot;
+use crate::ring::{Io, Ring};
+
+impl<P: SharedPages + Clone> Ring<P> {
+    /// From now on nothing is taken; what is with the device is awaited, the rest fails.
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Fails all that the device has not seen.
+    #[cold]
+    pub(crate) fn cancel<H, D>(&mut self, io: &mut Io<'_, H, D>)
+    where
+        H: GrantTable<Pages = P>,
+        D: BlockDevice,
+    {
+        self.cancel_backlog(io);
+        let gather = &mut self.gather;
+        let mut cancelled = core::mem::take(&mut self.unread);
+        gather.cancel(|slot| cancelled.push((slot, GrantRef(0))));
+        for (slot, _) in cancelled.drain(..) {
+            self.refuse(io, slot, Refusal::Gone);
+        }
+        self.unread = cancelled;
+        if let Some(Barrier { slot, .. }) = self.barrier
+            && self.journal.progress(slot).parts == 0
+        {
+            self.barrier = None;
+            self.refuse(io, slot, Refusal::Gone);
+        }
+    }
+
+    /// Takes back a request's parts that the device has not seen, failing it.
+    pub(crate) fn withdraw<H: GrantTable, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot, parts: u32) {
+        self.counters.refused[Refusal::Gone as usize] += 1;
+        let progress = self.journal.progress(slot);
+        progress.status = Status::Error;
+        progress.parts -= parts;
+        if progress.parts == 0 {
+            self.finish(io, slot);
+        }
+    }
+
+    /// The device was stopped and has forgotten everything: what it had in flight fails.
+    pub fn abandon<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch) {
+        self.in_flight = 0;
+        self.barrier = None;
+        self.backlog.clear();
+        self.unread.clear();
+        self.gather.cancel(|_| ());
+        self.gather.segments.clear();
+        for at in 0..self.journal.entries().len() as u16 {
+            let Some(slot) = self.journal.owed_at(at).filter(|slot| !self.done.contains(slot)) else {
+                continue;
+            };
+            let progress = self.journal.progress(slot);
+            progress.parts = 0;
+            progress.status = Status::Error;
+            self.counters.errors += 1;
+            self.finish_with(hv, batch, slot);
+        }
+    }
+
+    /// Unmaps the pages that only stay mapped to save work, if none is in use, and keeps fewer from now on.
+    pub fn shed<H: GrantTable<Pages = P>>(&mut self, hv: &H) -> bool {
+        if self.in_flight > 0 || !self.backlog.is_empty() || self.gather.persistent.len() == 0 {
+            return false;
+        }
+        self.gather
+            .persistent
+            .limit(self.gather.persistent.capacity() / 2);
+        self.gather.drop_persistent(hv);
+        while let Some(page) = self.indirect.pop() {
+            self.gather.unmaps += 1;
+            hv.unmap_pages(page);
+        }
+        true
+    }
+
+    /// Whether nothing is owed any more, so that it may be [`release`](Self::release)d.
+    pub fn is_settled(&self) -> bool {
+        self.closing && self.in_flight == 0 && self.journal.owed() == 0
+    }
+
+    /// Gives everything back: mappings, port, the ring itself. Its counters remain.
+    pub fn release<H: GrantTable<Pages = P> + EventChannels>(mut self, hv: &H) -> Counters {
+        debug_assert!(self.is_settled(), "nothing may be in flight");
+        debug_assert!(
+            self.gather.transients.held() == 0,
+            "each request gave back its pages"
+        );
+        self.gather.drop_persistent(hv);
+        while let Some(page) = self.indirect.pop() {
+            self.gather.unmaps += 1;
+            hv.unmap_pages(page);
+        }
+        hv.close(self.port);
+        drop(self.ring);
+        hv.unmap_pages(self.mapped);
+        Counters {
+            maps: self.gather.maps,
+            unmaps: self.gather.unmaps,
+            ..self.counters
+        }
+    }
+}
