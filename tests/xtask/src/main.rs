@@ -35,7 +35,7 @@ struct Cli {
 enum Command {
     /// Boot real Xen with a driver domain and a stock guest that uses its disk, and show the figures
     Demo,
-    /// Run the host tests of every crate, then the boot tests on real Xen
+    /// Check the rules of the house, run the host tests of every crate, then the boot tests on real Xen
     Test,
     /// Download everything into the user's cache now, so that later commands need no network
     Fetch,
@@ -46,7 +46,7 @@ enum Command {
     },
     /// Boot Xen with the scenarios named (or all) and check what comes of each
     Boot {
-        /// Scenarios, by the beginning of their names
+        /// Scenarios, by their names
         names: Vec<String>,
     },
     /// Check the rules of the house: dependencies, unsafe code, sizes, licences, lints, image budgets, reproducibility
@@ -66,22 +66,23 @@ enum Command {
     GuestEnv,
 }
 
-fn run(command: Command) -> Result<()> {
+fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Demo => boot::demo(),
-        Command::Test => test::everything(),
+        Command::Test => return test::everything(),
         Command::Fetch => fetch::everything(),
         Command::Image { names } => image::build_named(&names).map(drop),
         Command::Boot { names } => boot::run_named(&names),
         Command::Check { names, update } => check::run(&names, update),
         Command::Bench { subject } => bench::run(&subject),
         Command::GuestEnv => toolchain::print_environment(),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
