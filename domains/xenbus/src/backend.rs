@@ -8,11 +8,11 @@ use core::time::Duration;
 
 use outrigger_ring::SharedPages;
 use outrigger_xen::xenstore::{WatchEvent, XenStore, XsError};
-use outrigger_xen::{Clock, Instant};
+use outrigger_xen::{Clock, Instant, Shutdown};
 
 use crate::device::Device;
 use crate::join::join_all;
-use crate::{DeviceClass, Phase, Shutdown, power};
+use crate::{DeviceClass, Phase, power};
 
 /// How long until something that XenStore refused is tried again.
 pub(crate) const RETRY: Duration = Duration::from_secs(1);

@@ -35,7 +35,6 @@ pub use backend::Backend;
 pub use class::{DeviceClass, DeviceId, Refusal};
 pub use machine::{HOLD, LINGER, Phase, Seen, Step, decide};
 pub use nodes::Nodes;
-pub use power::Shutdown;
 pub use serve::{Service, TurnOutcome, serve};
 
 use xen_unikernel_abi::io::xenbus as abi;

@@ -1,25 +1,13 @@
 //! The toolstack's wishes for the domain itself (`control/shutdown`).
 
 use outrigger_ring::SharedPages;
+use outrigger_xen::Shutdown;
 use outrigger_xen::xenstore::{XenStore, XsError};
 
 use crate::join::join_all;
 
 /// The watch's path, and its token.
 pub(crate) const SHUTDOWN: &str = "control/shutdown";
-
-/// What `xl shutdown`, `xl reboot` … ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shutdown {
-    /// `poweroff`.
-    PowerOff,
-    /// `reboot`.
-    Reboot,
-    /// `halt`.
-    Halt,
-    /// `crash`.
-    Crash,
-}
 
 /// Tells the toolstack which requests we answer. It offers the nodes; where it does not, there is nothing to tell.
 pub(crate) async fn advertise<P: SharedPages>(store: &XenStore<P>) {

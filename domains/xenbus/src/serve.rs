@@ -4,9 +4,9 @@ use core::pin::pin;
 
 use outrigger_ring::SharedPages;
 use outrigger_xen::xenstore::{XenStore, poll_once};
-use outrigger_xen::{Clock, Cpu, Instant, Wake};
+use outrigger_xen::{Clock, Cpu, Instant, Shutdown, Wake};
 
-use crate::{Backend, DeviceClass, Shutdown};
+use crate::{Backend, DeviceClass};
 
 /// What a turn of the data path leaves to be done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

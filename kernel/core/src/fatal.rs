@@ -4,6 +4,8 @@ use core::fmt;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use outrigger_xen::Shutdown;
+
 use crate::{arch, console, power};
 
 /// Says why, and crashes the domain, so that `xl` applies its `on_crash`.
@@ -13,7 +15,7 @@ pub(crate) fn fatal(reason: fmt::Arguments<'_>) -> ! {
         arch::current::halt(); // It failed again while it was saying so.
     }
     console::last_words(format_args!("FATAL: {reason}\n"));
-    power::stop(power::Stop::Crash)
+    power::stop(Shutdown::Crash)
 }
 
 #[panic_handler]

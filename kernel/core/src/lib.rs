@@ -50,7 +50,7 @@ pub use {
     arch::current::Processor,
     dma::Pool,
     machine::{Device, Machine},
-    power::{Stop, stop},
+    power::stop,
     registers::Registers,
     shared::Shared,
     xen::Xen,

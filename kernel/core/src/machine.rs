@@ -1,6 +1,7 @@
 //! From the architecture's description to what an image gets.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::task::Poll;
@@ -25,6 +26,22 @@ pub struct Device {
     pub registers: Vec<Registers>,
     /// One an `interrupts` entry: the bit in [`outrigger_xen::Wake::devices`].
     pub interrupts: Vec<u32>,
+}
+
+impl Device {
+    /// The device's one register block, and the mask of its one interrupt in [`outrigger_xen::Wake::devices`], if it is
+    /// what a driver is for.
+    ///
+    /// # Errors
+    /// It is something else, or lacks one of them: a line that says so.
+    pub fn claim(self, compatible: &str) -> Result<(Registers, u32), String> {
+        if !self.compatible.iter().any(|name| name == compatible) {
+            return Err(format!("no driver for {}", self.compatible.join(", ")));
+        }
+        let interrupt = *self.interrupts.first().ok_or("it has no interrupt")?;
+        let registers = self.registers.into_iter().next().ok_or("it has no registers")?;
+        Ok((registers, 1 << interrupt))
+    }
 }
 
 /// All that an image has.

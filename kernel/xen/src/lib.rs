@@ -19,6 +19,7 @@ mod event;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod grant;
+mod shutdown;
 pub mod xenstore;
 
 pub use cpu::{Clock, Cpu, Instant, Wake};
@@ -27,6 +28,7 @@ pub use event::{EventChannels, EventError, Port};
 pub use grant::{
     Access, CopyOp, CopySide, DmaMap, GrantError, GrantRef, GrantTable, MapRequest, MappedPages,
 };
+pub use shutdown::Shutdown;
 
 /// A domain's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use outrigger_xen::Shutdown;
 use outrigger_xen::fake::Verdict;
-use outrigger_xenbus::{Shutdown, State};
+use outrigger_xenbus::State;
 
 use crate::host::{DD, FE, Host, OTHER, connected, id, vbd};
 
