@@ -1,4 +1,4 @@
-//! A virtio-mmio transport with split virtqueues and a disk behind it, as a device and not as a driver sees it: for host
+//! A virtio-mmio transport with split virtqueues and a disk or a network card behind it, as a device and not as a driver sees it: for host
 //! tests. Written from VIRTIO 1.2 (§2 to §5.2) alone.
 //!
 //! Does: behaves as the specification says a device behaves, at the registers ([`VirtioModel`] is a
@@ -12,21 +12,28 @@
 //!
 //! **Owes** its driver nothing once a [`Fault`] is injected.
 //!
-//! Key types: [`VirtioModel`], [`Offer`], [`Order`], [`Fault`], [`Bus`], [`TestPool`].
+//! Key types: [`VirtioModel`], [`Offer`] (a disk's), [`NetOffer`], [`Order`], [`Fault`], [`Bus`], [`TestPool`].
 #![forbid(unsafe_code)]
 
 mod bus;
+mod device;
 mod disk;
 mod fault;
 mod mmio;
 mod model;
+mod net_header;
+mod net_offer;
+mod nic;
 mod offer;
 mod page;
 mod queue;
 
 pub use bus::{Bus, Direction, TestPool};
-pub use disk::DISCARDED;
+pub use disk::{DISCARDED, Disk};
 pub use fault::Fault;
 pub use model::{Counters, VirtioModel};
+pub use net_header::NetHeader;
+pub use net_offer::NetOffer;
+pub use nic::{Nic, Sent};
 pub use offer::{Identity, Offer, Order};
 pub use page::{Accesses, TestPage};

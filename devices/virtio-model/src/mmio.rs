@@ -2,8 +2,9 @@
 
 use outrigger_devices::RegisterIo;
 
+use crate::device::Device;
 use crate::model::{Model, VirtioModel};
-use crate::offer::{CONFIG_FIELDS, Offer};
+use crate::offer::NEVER;
 use crate::queue::DeviceQueue;
 
 const ACKNOWLEDGE: u32 = 1;
@@ -30,11 +31,11 @@ pub(crate) struct Registers {
 }
 
 impl Registers {
-    pub fn new(offer: &Offer) -> Self {
+    pub fn new(queues: usize) -> Self {
         Self {
             status: 0,
             features: 0,
-            queues: vec![DeviceQueue::default(); offer.queue_count().into()],
+            queues: vec![DeviceQueue::default(); queues],
             interrupt_status: 0,
             generation: 0,
             device_features_sel: 0,
@@ -50,7 +51,7 @@ impl Registers {
     }
 }
 
-impl RegisterIo for VirtioModel {
+impl<D: Device> RegisterIo for VirtioModel<D> {
     fn read_u8(&self, at: usize) -> u8 {
         self.0.borrow_mut().read(at, 1) as u8
     }
@@ -69,7 +70,7 @@ impl RegisterIo for VirtioModel {
     }
 }
 
-impl Model {
+impl<D: Device> Model<D> {
     fn read(&mut self, at: usize, width: usize) -> u32 {
         self.counters.register_reads += 1;
         if self.gone {
@@ -82,17 +83,17 @@ impl Model {
             self.violation(format!("{width}-byte read of register {at:#x}"));
         }
         match at {
-            0x000 => self.offer.identity.magic,
-            0x004 => self.offer.identity.version,
-            0x008 => self.offer.identity.device_id,
+            0x000 => self.transport.identity.magic,
+            0x004 => self.transport.identity.version,
+            0x008 => self.transport.identity.device_id,
             0x00c => 0x554d_4551,
             0x010 => match self.registers.device_features_sel {
-                0 => self.offer.features() as u32,
-                1 => (self.offer.features() >> 32) as u32,
+                0 => self.device.features() as u32,
+                1 => (self.device.features() >> 32) as u32,
                 _ => 0,
             },
             0x034 => match self.queue() {
-                Some(_) => self.offer.queue_size.into(),
+                Some(_) => self.transport.queue_size.into(),
                 None => 0,
             },
             0x044 => self.queue().is_some_and(|queue| queue.ready).into(),
@@ -124,27 +125,26 @@ impl Model {
     }
 
     fn read_config(&mut self, at: usize, width: usize) -> u32 {
-        match CONFIG_FIELDS
+        match self
+            .device
+            .fields()
             .iter()
             .find(|field| (field.0, field.1) == (at, width))
         {
             None => self.violation(format!("{width}-byte read of configuration byte {at}")),
-            Some((_, _, Some(bit))) if self.offer.features() & (1 << bit) == 0 => {
+            Some((_, _, Some(bit))) if self.device.features() & (1 << bit) == 0 => {
                 self.violation(format!(
                     "configuration byte {at} means nothing without feature {bit}"
                 ));
             }
             Some(_) => {}
         }
-        let sectors = self.disk.bytes.len() as u64 / 512;
-        let bytes = self.offer.config(sectors);
+        let bytes = self.device.config();
         let mut value = [0; 4];
         let field = bytes.get(at..at + width).unwrap_or_default();
         value[..field.len()].copy_from_slice(field);
-        if at == 0
-            && let Some(sectors) = self.torn_resize.take()
-        {
-            self.resize(sectors);
+        if self.device.config_was_read(at) {
+            self.config_changed();
         }
         u32::from_le_bytes(value)
     }
@@ -204,10 +204,11 @@ impl Model {
             let resets = if self.stuck {
                 u32::MAX
             } else {
-                self.offer.reset_reads
+                self.transport.reset_reads
             };
             let generation = self.registers.generation;
-            self.registers = Registers::new(&self.offer);
+            self.registers = Registers::new(self.device.queues());
+            self.device.reset();
             self.registers.resetting = (resets, old.max(1));
             self.registers.generation = generation;
             return;
@@ -239,19 +240,21 @@ impl Model {
     }
 
     fn accepts_features(&mut self) -> bool {
-        let (offered, taken) = (self.offer.features(), self.registers.features);
+        let (offered, taken) = (self.device.features(), self.registers.features);
         if taken & !offered != 0 {
             self.violation(format!("features {:#x} were not offered", taken & !offered));
         }
-        let never = (1 << 34) | (1 << 35) | (1 << 38) | (1 << 40);
-        let must = (1 << 32) | (u64::from(self.offer.access_platform) << 33);
-        if taken & never != 0 {
+        let must = (1 << 32) | (u64::from(self.transport.access_platform) << 33);
+        if taken & NEVER != 0 {
             self.violation(format!(
                 "features {:#x} are more than this driver can",
-                taken & never
+                taken & NEVER
             ));
         }
-        taken & must == must && !self.offer.refuses_features
+        if let Some(what) = self.device.refuses(taken) {
+            self.violation(what);
+        }
+        taken & must == must && !self.transport.refuses_features
     }
 
     fn queue(&self) -> Option<&DeviceQueue> {
@@ -275,7 +278,7 @@ impl Model {
         if value != 1 {
             return self.violation(format!("QueueReady = {value}"));
         }
-        let most = u32::from(self.offer.queue_size);
+        let most = u32::from(self.transport.queue_size);
         let mut good = true;
         self.write_queue(|queue| {
             let [desc, driver, device] = queue.areas;

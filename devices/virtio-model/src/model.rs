@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 
-use crate::disk::{Disk, write_status};
+use crate::device::{Device, TransportOffer};
+use crate::disk::Disk;
 use crate::mmio::Registers;
 use crate::queue::{Chain, Rules};
-use crate::{Bus, Fault, Offer, Order};
+use crate::{Bus, Fault, Order};
 
 /// `InterruptStatus`: used buffer notification.
 const USED: u32 = 1;
@@ -33,11 +34,11 @@ pub struct Counters {
     pub completed: u64,
 }
 
-pub(crate) struct Model {
+pub(crate) struct Model<D> {
     pub bus: Bus,
-    pub offer: Offer,
+    pub transport: TransportOffer,
     pub registers: Registers,
-    pub disk: Disk,
+    pub device: D,
     pub counters: Counters,
     pub violations: Vec<String>,
     pub faults: VecDeque<Fault>,
@@ -52,33 +53,36 @@ pub(crate) struct Model {
     pub stuck: bool,
     /// The configuration generation moves with every read.
     pub unsettled: bool,
-    /// The capacity becomes this right after its low half was read.
-    pub torn_resize: Option<u64>,
     random: u64,
 }
 
-/// A virtio-mmio block device. A clone is the same device.
-#[derive(Clone)]
-pub struct VirtioModel(pub(crate) Rc<RefCell<Model>>);
+/// A virtio-mmio device: a [`Disk`], or a [`Nic`](crate::Nic). A clone is the same device.
+pub struct VirtioModel<D = Disk>(pub(crate) Rc<RefCell<Model<D>>>);
 
-impl fmt::Debug for VirtioModel {
+impl<D> Clone for VirtioModel<D> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<D> fmt::Debug for VirtioModel<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("VirtioModel")
     }
 }
 
-impl VirtioModel {
+impl<D: Device> VirtioModel<D> {
     /// A device after power-on.
-    pub fn new(offer: Offer, bus: &Bus) -> Self {
-        let random = match offer.order {
+    pub(crate) fn with(transport: TransportOffer, device: D, bus: &Bus) -> Self {
+        let random = match transport.order {
             Order::Random(seed) => seed | 1,
             _ => 1,
         };
         Self(Rc::new(RefCell::new(Model {
             bus: bus.clone(),
-            registers: Registers::new(&offer),
-            disk: Disk::new(offer.sectors),
-            offer,
+            registers: Registers::new(device.queues()),
+            transport,
+            device,
             counters: Counters::default(),
             violations: Vec::new(),
             faults: VecDeque::new(),
@@ -88,7 +92,6 @@ impl VirtioModel {
             gone: false,
             stuck: false,
             unsettled: false,
-            torn_resize: None,
             random,
         })))
     }
@@ -153,18 +156,6 @@ impl VirtioModel {
         self.0.borrow_mut().unsettled = true;
     }
 
-    /// Changes its capacity.
-    pub fn resize(&self, sectors: u64) {
-        self.0.borrow_mut().resize(sectors);
-    }
-
-    /// Changes its capacity between the two halves of the driver's next read of it.
-    pub fn resize_torn(&self, sectors: u64) {
-        let mut model = self.0.borrow_mut();
-        model.torn_resize = Some(sectors);
-        model.interrupt(CONFIG);
-    }
-
     /// The interrupt line.
     pub fn interrupt_line(&self) -> bool {
         let model = self.0.borrow();
@@ -209,17 +200,6 @@ impl VirtioModel {
         self.0.borrow().counters
     }
 
-    /// What is on the disk.
-    pub fn contents(&self) -> Vec<u8> {
-        self.0.borrow().disk.bytes.clone()
-    }
-
-    /// What would be on it after a loss of power.
-    pub fn durable(&self) -> Vec<u8> {
-        let model = self.0.borrow();
-        model.disk.after_power_loss(model.registers.features)
-    }
-
     /// What the driver did that the specification forbids.
     pub fn violations(&self) -> Vec<String> {
         self.0.borrow().violations.clone()
@@ -236,7 +216,7 @@ impl VirtioModel {
     }
 }
 
-impl Model {
+impl<D: Device> Model<D> {
     pub fn violation(&mut self, what: impl Into<String>) {
         self.violations.push(what.into());
     }
@@ -248,9 +228,13 @@ impl Model {
         }
     }
 
-    pub fn resize(&mut self, sectors: u64) {
-        self.disk.resize(sectors);
+    /// The configuration is another now.
+    pub fn config_changed(&mut self) {
         self.registers.generation = self.registers.generation.wrapping_add(1);
+        self.interrupt_for_config();
+    }
+
+    pub fn interrupt_for_config(&mut self) {
         self.interrupt(CONFIG);
     }
 
@@ -295,11 +279,17 @@ impl Model {
     }
 
     fn complete_queue(&mut self, queue: usize, most: usize) -> usize {
-        let count = self.registers.queues[queue].taken.len().min(most);
-        let mut entries = 0;
-        for _ in 0..count {
-            let chain = self.choose(queue);
-            entries += self.finish(queue, &chain, entries);
+        let features = self.registers.features;
+        let (mut count, mut entries) = (0, 0);
+        while count < most {
+            let taken = &self.registers.queues[queue].taken;
+            let wanted = self.device.wants(queue, features, taken);
+            if wanted == 0 {
+                break;
+            }
+            let chains: Vec<_> = (0..wanted).map(|_| self.choose(queue)).collect();
+            entries += self.finish(queue, chains, entries);
+            count += 1;
         }
         if count > 0 {
             let rules = self.rules();
@@ -313,7 +303,7 @@ impl Model {
     }
 
     fn choose(&mut self, queue: usize) -> Chain {
-        let order = self.offer.order;
+        let order = self.transport.order;
         let random = self.random();
         let taken = &mut self.registers.queues[queue].taken;
         let place = match order {
@@ -324,41 +314,48 @@ impl Model {
         taken.remove(place)
     }
 
-    /// Performs a request and writes its used entry, `ahead` past the index; returns by how much the index is to move.
-    fn finish(&mut self, queue: usize, chain: &Chain, ahead: u16) -> u16 {
+    /// Performs a request and writes its used entries, `ahead` past the index; returns by how much the index is to move.
+    fn finish(&mut self, queue: usize, chains: Vec<Chain>, ahead: u16) -> u16 {
         let rules = self.rules();
-        match self.registers.queues[queue].walk(&self.bus, chain.head, rules) {
-            Ok(pieces) if pieces == chain.pieces => {}
-            _ => self.violation(format!("chain {} changed while in flight", chain.head)),
+        for chain in &chains {
+            match self.registers.queues[queue].walk(&self.bus, chain.head, rules) {
+                Ok(pieces) if pieces == chain.pieces => {}
+                _ => self.violation(format!("chain {} changed while in flight", chain.head)),
+            }
         }
         let features = self.registers.features;
-        let outcome = self.disk.perform(&self.bus, &self.offer, features, &chain.pieces);
-        let outcome = match outcome {
-            Ok(outcome) => outcome,
+        let fault = self.faults.pop_front();
+        let written = match self.device.perform(&self.bus, queue, features, &chains, fault) {
+            Ok(written) => written,
             Err(what) => {
                 self.violation(what);
                 return 0;
             }
         };
-        let (mut id, mut len, mut status) = (u32::from(chain.head), outcome.written, Some(outcome.status));
-        let mut entries = 1;
-        match self.faults.pop_front() {
-            None => {}
-            Some(Fault::UsedId(other)) => id = other,
-            Some(Fault::UsedLenOff(by)) => len = len.wrapping_add_signed(by),
-            Some(Fault::Twice) => {
-                self.registers.queues[queue].write_used(&self.bus, ahead + 1, id, len);
-                entries = 2;
+        let queue = &mut self.registers.queues[queue];
+        let mut entries: Vec<_> = chains
+            .iter()
+            .map(|chain| u32::from(chain.head))
+            .zip(written)
+            .collect();
+        queue.taken.splice(0..0, chains.into_iter().skip(entries.len()));
+        let mut jump = 0;
+        if let (Some(fault), Some(last)) = (fault, entries.last_mut()) {
+            match fault {
+                Fault::UsedId(other) => last.0 = other,
+                Fault::UsedLenOff(by) => last.1 = last.1.wrapping_add_signed(by),
+                Fault::IndexJump(by) => jump = by,
+                Fault::Twice => {
+                    let again = *last;
+                    entries.push(again);
+                }
+                _ => {}
             }
-            Some(Fault::Status(other)) => status = Some(other),
-            Some(Fault::NoStatus) => status = None,
-            Some(Fault::IndexJump(by)) => entries += by,
         }
-        if let Some(status) = status {
-            write_status(&self.bus, &chain.pieces, status);
+        for (place, (id, len)) in (ahead..).zip(&entries) {
+            queue.write_used(&self.bus, place, *id, *len);
         }
-        self.registers.queues[queue].write_used(&self.bus, ahead, id, len);
-        entries
+        jump + entries.len() as u16
     }
 
     fn works(&self) -> bool {

@@ -1,4 +1,6 @@
-//! What a device under test is.
+//! What a disk under test is.
+
+use crate::device::{Field, TransportOffer};
 
 /// In which order requests end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +99,17 @@ impl Default for Offer {
 }
 
 impl Offer {
+    pub(crate) fn transport(&self) -> TransportOffer {
+        TransportOffer {
+            identity: self.identity,
+            access_platform: self.access_platform,
+            queue_size: self.queue_size,
+            reset_reads: self.reset_reads,
+            refuses_features: self.refuses_features,
+            order: self.order,
+        }
+    }
+
     /// The feature bits.
     pub(crate) fn features(&self) -> u64 {
         let bits = [
@@ -113,16 +126,8 @@ impl Offer {
             (29, self.event_idx),
             (32, self.version_1),
             (33, self.access_platform),
-            // Never to be taken by these drivers: packed rings, in-order, notification data, ring reset.
-            (34, true),
-            (35, true),
-            (38, true),
-            (40, true),
         ];
-        bits.iter()
-            .filter(|(_, offered)| *offered)
-            .map(|(bit, _)| 1 << bit)
-            .sum()
+        sum(&bits) | NEVER
     }
 
     /// `struct virtio_blk_config` (§5.2.4), with `sectors` for its capacity.
@@ -155,8 +160,19 @@ impl Offer {
     }
 }
 
-/// The fields of `struct virtio_blk_config`: offset, width of an access, feature bit that makes it valid.
-pub(crate) const CONFIG_FIELDS: [(usize, usize, Option<u32>); 19] = [
+/// Offered, and never to be taken by these drivers: packed rings, in-order, notification data, ring reset.
+pub(crate) const NEVER: u64 = (1 << 34) | (1 << 35) | (1 << 38) | (1 << 40);
+
+/// The bits that are offered.
+pub(crate) fn sum(bits: &[(u32, bool)]) -> u64 {
+    bits.iter()
+        .filter(|(_, offered)| *offered)
+        .map(|(bit, _)| 1 << bit)
+        .sum()
+}
+
+/// The fields of `struct virtio_blk_config`.
+pub(crate) const CONFIG_FIELDS: [Field; 19] = [
     (0, 4, None),
     (4, 4, None),
     (8, 4, Some(1)),

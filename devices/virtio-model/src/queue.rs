@@ -10,7 +10,7 @@ const NO_INTERRUPT: u16 = 1;
 
 /// One descriptor's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Piece {
+pub struct Piece {
     pub addr: u64,
     pub len: u32,
     pub write: bool,
@@ -18,7 +18,7 @@ pub(crate) struct Piece {
 
 /// A chain that the device has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Chain {
+pub struct Chain {
     pub head: u16,
     pub pieces: Vec<Piece>,
 }

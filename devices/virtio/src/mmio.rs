@@ -187,6 +187,14 @@ impl<R: RegisterIo> Transport<R> {
     /// # Errors
     /// The device is no modern one or refuses; it is left marked as given up.
     pub fn negotiate(&self, wanted: u64) -> Result<u64, TransportError> {
+        self.negotiate_with(|_| wanted)
+    }
+
+    /// As [`negotiate`](Self::negotiate), where what is wanted depends on all that is offered.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn negotiate_with(&self, wanted: impl FnOnce(u64) -> u64) -> Result<u64, TransportError> {
         self.add_status(status::ACKNOWLEDGE);
         self.add_status(status::DRIVER);
         let offered = self.device_features();
@@ -194,8 +202,8 @@ impl<R: RegisterIo> Transport<R> {
             self.add_status(status::FAILED);
             return Err(TransportError::NotModern);
         }
-        let taken = feature::VERSION_1 | feature::ACCESS_PLATFORM | feature::ORDER_PLATFORM | wanted;
-        let features = offered & taken;
+        let always = feature::VERSION_1 | feature::ACCESS_PLATFORM | feature::ORDER_PLATFORM;
+        let features = offered & (always | wanted(offered));
         for (word, bits) in [(0, features as u32), (1, (features >> 32) as u32)] {
             self.io.write_u32(register::DRIVER_FEATURES_SEL, word);
             self.io.write_u32(register::DRIVER_FEATURES, bits);
