@@ -42,6 +42,9 @@ pub struct Core {
     pub capacity: usize,
     /// Nothing completes.
     pub held: bool,
+    /// What was committed completes right after the next reap, so that only `arm` sees it in that turn.
+    pub late: bool,
+    lagged: bool,
     /// This many complete although `held`.
     pub allowed: usize,
     pub order: Order,
@@ -92,6 +95,8 @@ pub fn disk(dd: &Domain, irq: u32, limits: BlockLimits) -> (FakeDisk, Handle) {
         data: vec![0; limits.sectors as usize * SECTOR],
         capacity: 128,
         held: false,
+        late: false,
+        lagged: false,
         allowed: 0,
         order: Order::First,
         failures: VecDeque::new(),
@@ -231,6 +236,11 @@ impl Core {
         let core = self;
         let mut completions = Vec::new();
         core.queues[queue].armed = false;
+        if core.late && !core.lagged {
+            core.lagged = true;
+            return (completions, core.fault);
+        }
+        core.lagged = false;
         while !core.queues[queue].committed.is_empty() && (!core.held || core.allowed > 0) {
             if core.fault.is_some() {
                 break;

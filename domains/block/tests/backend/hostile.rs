@@ -344,6 +344,14 @@ fn xsa_396_pages_are_unmapped_before_their_response() {
         scene.hostile.indirect(0, READ, 0, &segs, &page);
         scene.hostile.data(0, WRITE, 0, &segs[..11]);
         scene.hostile.data(0, READ, 1 << 55, &segs[..11]);
+        let (heard, dom) = (Rc::new(Cell::new(0)), scene.hostile.dom.clone());
+        let (count_heard, grefs) = (heard.clone(), segs.clone());
+        *scene.world.quiet.on_notify.borrow_mut() = Some(Box::new(move || {
+            count_heard.set(count_heard.get() + 1);
+            for (gref, _, _) in &grefs {
+                assert_eq!(dom.grant_uses(*gref), 0, "mapped when its response is published");
+            }
+        }));
         // `collect` looks at the grants' uses with each response.
         scene.hostile.run(&scene.world);
         assert_eq!(scene.hostile.unanswered(), 0);

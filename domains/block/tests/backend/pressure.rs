@@ -200,3 +200,56 @@ fn discards_do_not_take_the_queue() {
     assert_eq!(calm.answer(id), Some(OKAY));
     assert_eq!(busy.unanswered(), 0);
 }
+
+#[test]
+fn a_request_that_waits_for_room_holds_none() {
+    let world = World::new();
+    let mut guest = Guest::boot(&world, vbd(FE, 51712), "virtio0", "w", both()[0]);
+    let buffers = guest.buffers(24);
+    let before = world.dd.mapped_pages();
+    world.dd.set_limits(Limits {
+        mapped_pages: before + 12,
+        ..Limits::default()
+    });
+    world.disk().held = true;
+    let ids: Vec<_> = buffers
+        .chunks(8)
+        .map(|chunk| {
+            let segs: Vec<_> = chunk.iter().map(|buffer| buffer.whole()).collect();
+            guest.data(0, READ, 0, &segs)
+        })
+        .collect();
+    guest.run(&world);
+    assert_eq!(world.disk().in_flight(), 1);
+    assert_eq!(
+        world.dd.mapped_pages(),
+        before + 8,
+        "two of them could deadlock each other"
+    );
+    world.disk().let_go();
+    guest.run(&world);
+    world.advance(50);
+    guest.collect();
+    for id in ids {
+        assert_eq!(guest.answer(id), Some(OKAY));
+    }
+}
+
+#[test]
+fn completions_between_the_last_look_and_the_sleep_are_not_lost() {
+    let world = World::new();
+    let mut guest = Guest::boot(&world, vbd(FE, 51712), "virtio0", "w", Options::default());
+    let buffers = guest.buffers(8);
+    world.disk().late = true;
+    for _ in 0..20 {
+        let mut ids: Vec<_> = buffers
+            .iter()
+            .map(|buffer| guest.data(0, WRITE, 0, &[buffer.whole()]))
+            .collect();
+        ids.push(guest.data(0, crate::guest::BARRIER, 0, &[buffers[0].whole()]));
+        guest.run(&world);
+        for id in ids {
+            assert_eq!(guest.answer(id), Some(OKAY));
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! FakeXen allocates as it likes; the allocation counter does not see it.
 
+use std::cell::RefCell;
+
 use outrigger_xen::fake::{Domain, FakePages};
 use outrigger_xen::{
     Access, Clock, CopyOp, DmaMap, DomId, EventChannels, EventError, GrantError, GrantRef, GrantTable,
@@ -14,7 +16,20 @@ pub fn quiet<T>(act: impl FnOnce() -> T) -> T {
 }
 
 /// A domain whose hypercalls are not counted.
-pub struct Quiet(pub Domain);
+pub struct Quiet {
+    domain: Domain,
+    /// Run with each notification, as its receiver on another processor would.
+    pub on_notify: RefCell<Option<Box<dyn FnMut()>>>,
+}
+
+impl Quiet {
+    pub fn new(domain: Domain) -> Self {
+        Self {
+            domain,
+            on_notify: RefCell::new(None),
+        }
+    }
+}
 
 impl GrantTable for Quiet {
     type Pages = FakePages;
@@ -25,43 +40,46 @@ impl GrantTable for Quiet {
         refs: &[GrantRef],
         access: Access,
     ) -> Result<MappedPages<FakePages>, GrantError> {
-        quiet(|| self.0.map_pages(dom, refs, access))
+        quiet(|| self.domain.map_pages(dom, refs, access))
     }
 
     fn unmap_pages(&self, mapped: MappedPages<FakePages>) {
-        quiet(|| self.0.unmap_pages(mapped));
+        quiet(|| self.domain.unmap_pages(mapped));
     }
 
     fn map_for_dma(&self, dom: DomId, requests: &[MapRequest], out: &mut Vec<Result<DmaMap, GrantError>>) {
-        quiet(|| self.0.map_for_dma(dom, requests, out));
+        quiet(|| self.domain.map_for_dma(dom, requests, out));
     }
 
     fn unmap_for_dma(&self, maps: &mut Vec<DmaMap>) {
-        quiet(|| self.0.unmap_for_dma(maps));
+        quiet(|| self.domain.unmap_for_dma(maps));
     }
 
     fn copy(&self, ops: &[CopyOp], results: &mut [Result<(), GrantError>]) {
-        quiet(|| self.0.copy(ops, results));
+        quiet(|| self.domain.copy(ops, results));
     }
 }
 
 impl EventChannels for Quiet {
     fn bind_interdomain(&self, dom: DomId, remote: Port) -> Result<Port, EventError> {
-        quiet(|| self.0.bind_interdomain(dom, remote))
+        quiet(|| self.domain.bind_interdomain(dom, remote))
     }
 
     fn close(&self, port: Port) {
-        quiet(|| self.0.close(port));
+        quiet(|| self.domain.close(port));
     }
 
     fn notify(&self, port: Port) {
-        quiet(|| self.0.notify(port));
+        quiet(|| self.domain.notify(port));
+        if let Some(hear) = &mut *self.on_notify.borrow_mut() {
+            quiet(hear);
+        }
     }
 
     fn take_pending(&self, each: &mut dyn FnMut(Port)) {
         let pending = quiet(|| {
             let mut pending = Vec::new();
-            self.0.take_pending(&mut |port| pending.push(port));
+            self.domain.take_pending(&mut |port| pending.push(port));
             pending
         });
         pending.into_iter().for_each(each);
@@ -70,6 +88,6 @@ impl EventChannels for Quiet {
 
 impl Clock for Quiet {
     fn now(&self) -> Instant {
-        self.0.now()
+        self.domain.now()
     }
 }

@@ -26,6 +26,7 @@ pub struct World {
     pub ts: Toolstack,
     pub dom0: Caller,
     pub dd: &'static Domain,
+    pub quiet: &'static Quiet,
     pub block: &'static Served,
     pub disks: Vec<Handle>,
     store: &'static XenStore<FakePages>,
@@ -68,7 +69,7 @@ impl World {
             ts.create_domain(domain);
         }
         let dd: &'static Domain = Box::leak(Box::new(xen.domain(DD)));
-        let quiet: &'static Quiet = Box::leak(Box::new(Quiet(dd.clone())));
+        let quiet: &'static Quiet = Box::leak(Box::new(Quiet::new(dd.clone())));
         let block: &'static Served = Box::leak(Box::new(Block::new(quiet, Budget::default())));
         let disks = (0..)
             .zip(disks)
@@ -88,6 +89,7 @@ impl World {
             xs,
             ts,
             dd,
+            quiet,
             block,
             disks,
             store,
