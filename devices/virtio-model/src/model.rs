@@ -102,6 +102,11 @@ impl<D: Device> VirtioModel<D> {
         self.0.borrow_mut().held = true;
     }
 
+    /// Does everything at the doorbell again.
+    pub fn release(&self) {
+        self.0.borrow_mut().held = false;
+    }
+
     /// Looks for chains where a doorbell rang (everywhere while polling).
     pub fn fetch(&self) {
         self.0.borrow_mut().fetch();

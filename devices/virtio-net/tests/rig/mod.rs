@@ -37,6 +37,8 @@ pub struct Rig {
     wire: Vec<VecDeque<Expected>>,
     spare: Vec<DmaMemory<TestPage>>,
     next_tag: u32,
+    /// Buffers stay open to a card that may write into those that it says it is through with.
+    pub open: bool,
 }
 
 struct Sending {
@@ -125,6 +127,7 @@ impl Rig {
             wire: vec![VecDeque::new(); pairs],
             spare: Vec::new(),
             next_tag: 7,
+            open: false,
         }
     }
 
@@ -153,6 +156,11 @@ impl Rig {
         self.free.pop();
         self.posted.insert(tag, segment);
         Ok(tag)
+    }
+
+    /// Where posted buffers are.
+    pub fn segments(&self, tags: &[Tag]) -> Vec<(Tag, DmaSegment)> {
+        tags.iter().map(|tag| (*tag, self.posted[tag])).collect()
     }
 
     /// Posts whole pages.
@@ -291,7 +299,9 @@ impl Rig {
                 .posted
                 .remove(&buffer.tag)
                 .expect("a buffer that was posted, once");
-            self.bus.take_back(segment, Direction::FromDevice);
+            if !self.open {
+                self.bus.take_back(segment, Direction::FromDevice);
+            }
             self.free.push(buffer.tag);
             assert!(
                 buffer.offset + buffer.len <= segment.len,
