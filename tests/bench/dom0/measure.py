@@ -5,6 +5,8 @@
 # The guest says "@TOKEN begin JOB", and waits for an answer; a job runs for longer than START + WINDOW seconds. Nothing
 # here polls: between two lines of a console, or two readings, this sleeps. So Dom0's processor time is its backend's,
 # if it is the one that serves, but for what "idle" shows.
+#
+# In a round called "profile", QEMU also writes down every instruction of LOGGED seconds, into the file named in /profile.
 import os
 import sys
 import threading
@@ -15,6 +17,7 @@ import xc
 
 # Seconds: fio is through with its own start well before START, and a job lasts until well after the window.
 START, WINDOW = 1.0, 2.0
+LOGGED = 0.02
 
 guest, token = sys.argv[1:]
 hypervisor = xc.xc()
@@ -41,6 +44,16 @@ def relay(name, lines):
         print(f"{name}| {line.decode(errors='replace').strip()}", flush=True)
 
 
+def write_down_everything():
+    with open("/profile") as file:
+        path = file.read()
+    for command in (f'logfile "{path}"', "one-insn-per-tb on", "log exec,nochain"):
+        print(f"@{token} monitor {command}", flush=True)
+    time.sleep(LOGGED)
+    for command in ("log none", "one-insn-per-tb off"):
+        print(f"@{token} monitor {command}", flush=True)
+
+
 names = {number: output(f"xl domname {number}") for number in reading()[1]}
 for number, name in names.items():
     if name not in ("Domain-0", guest):
@@ -58,6 +71,8 @@ for line in tty:
         break
     tty.write(b"go\n")
     time.sleep(START)
+    if job.endswith(".profile"):
+        write_down_everything()
     began, before = reading()
     time.sleep(WINDOW)
     ended, after = reading()

@@ -6,6 +6,7 @@
 
 mod block;
 mod figures;
+mod profile;
 mod python;
 mod report;
 
@@ -21,7 +22,7 @@ pub enum Subject {
 
 /// Measures, shows the figures, and writes them into `tests/bench`.
 pub fn run(subject: &Subject) -> Result<()> {
-    match *subject {
+    match subject {
         Subject::Block(options) => block::run(options),
     }
 }

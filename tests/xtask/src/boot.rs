@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use disk::Slice;
 pub use disk::{Content, Disk};
-pub use run::{Additions, Outcome, Runner};
+pub use run::{Additions, Runner};
 
 use crate::image;
 
@@ -110,8 +110,8 @@ pub fn demo() -> Result<()> {
             value("first-read").to_owned(),
         ),
         ("files with the right hash", value("files").to_owned()),
-        ("sequential read, 128 KiB", value("read").to_owned()),
-        ("sequential write, 128 KiB", value("write").to_owned()),
+        ("sequential read, 4 MiB at a time", value("read").to_owned()),
+        ("sequential write, 4 MiB at a time", value("write").to_owned()),
         ("image", format!("{} KiB", image.div_ceil(1024))),
         ("memory of the driver domain", value("memory").to_owned()),
     ];

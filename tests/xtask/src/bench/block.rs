@@ -1,6 +1,7 @@
 //! The block driver domain and Linux blkback: the same guest, disk and jobs.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::BufReader;
 use std::thread;
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 
 use super::figures::{Job, Run};
+use super::profile::{Image, Profile};
 use super::{python, report};
-use crate::boot::{Additions, Backend, Content, Disk, Outcome, Runner, Scenario};
+use crate::boot::{Additions, Backend, Content, Disk, Runner, Scenario};
 use crate::image;
 
 /// Who serves the guest's disk.
@@ -31,7 +33,7 @@ pub enum Medium {
 }
 
 /// What to measure.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Options {
     /// How often each job is run
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
@@ -42,6 +44,9 @@ pub struct Options {
     /// The disk; with `file` figures are shown, nothing is written
     #[arg(long, default_value = "null")]
     disk: Medium,
+    /// Shows where the instructions of this job go, and measures nothing
+    #[arg(long, value_name = "JOB", value_parser = JOBS.map(|job| job.name), conflicts_with_all = ["rounds", "only"])]
+    profile: Option<String>,
 }
 
 /// The jobs, as `tests/bench/guest/bench` names them.
@@ -128,14 +133,27 @@ impl Peer {
     }
 }
 
+/// Which jobs are done, and what their rounds are called.
+struct Plan {
+    jobs: Vec<Job>,
+    rounds: Vec<String>,
+}
+
 /// Measures both backends, or one.
-pub fn run(options: Options) -> Result<()> {
+pub fn run(options: &Options) -> Result<()> {
     if options.only != Some(Peer::Linux) {
         image::build_named(&["block".to_owned()])?;
     }
     let runner = Runner::prepare()?;
-    let additions = additions(&runner, options.rounds)?;
-    let measure = |peer| measure(&runner, &additions, peer, options);
+    if let Some(job) = &options.profile {
+        return profile(&runner, job, options.disk);
+    }
+    let plan = Plan {
+        jobs: JOBS.to_vec(),
+        rounds: (1..=options.rounds).map(|round| round.to_string()).collect(),
+    };
+    let additions = additions(&runner, &plan)?;
+    let measure = |peer: Peer| measure(&runner, &additions, peer, options.disk, &plan);
     if let Some(peer) = options.only {
         report::show(&measure(peer)?);
         return Ok(());
@@ -169,18 +187,20 @@ pub fn run(options: Options) -> Result<()> {
     fs::write(&path, text).with_context(|| path.display().to_string())
 }
 
-fn additions(runner: &Runner, rounds: u32) -> Result<Additions> {
+fn additions(runner: &Runner, plan: &Plan) -> Result<Additions> {
     let bench = image::workspace().join("tests/bench");
     let read = |file: &str| fs::read(bench.join(file)).with_context(|| format!("tests/bench/{file}"));
     let mut dom0 = python::files(runner.sources())?;
     dom0.push(("measure.py".to_owned(), read("dom0/measure.py")?));
-    let numbers: Vec<String> = (1..=rounds).map(|round| round.to_string()).collect();
+    let jobs: Vec<&str> = plan.jobs.iter().map(|job| job.name).collect();
+    let text = format!(
+        "jobs=\"{}\"\nrounds=\"{}\"\n",
+        jobs.join(" "),
+        plan.rounds.join(" ")
+    );
     let guest = vec![
         ("jobs/bench".to_owned(), read("guest/bench")?),
-        (
-            "jobs/rounds".to_owned(),
-            format!("rounds=\"{}\"\n", numbers.join(" ")).into_bytes(),
-        ),
+        ("jobs/plan".to_owned(), text.into_bytes()),
     ];
     Ok(Additions {
         script: Some(bench.join("dom0/block.sh")),
@@ -190,12 +210,32 @@ fn additions(runner: &Runner, rounds: u32) -> Result<Additions> {
     })
 }
 
-fn measure(runner: &Runner, additions: &Additions, peer: Peer, options: Options) -> Result<Run> {
-    let scenario = peer.scenario(options.disk);
-    let outcome: Outcome = runner.run_with(&scenario, additions)?;
+fn measure(runner: &Runner, additions: &Additions, peer: Peer, disk: Medium, plan: &Plan) -> Result<Run> {
+    let scenario = peer.scenario(disk);
+    let outcome = runner.run_with(&scenario, additions)?;
     outcome.print();
     if outcome.failed() > 0 {
         bail!("{} could not be measured", scenario.name);
     }
-    Run::read(&outcome.values, peer.domain(), &JOBS, options.rounds).context(scenario.name)
+    Run::read(&outcome.values, peer.domain(), &plan.jobs, &plan.rounds).context(scenario.name)
+}
+
+/// Has every instruction of a stretch of the job `name` written down, and shows whose they are.
+fn profile(runner: &Runner, name: &str, disk: Medium) -> Result<()> {
+    let plan = Plan {
+        jobs: JOBS.into_iter().filter(|job| job.name == name).collect(),
+        rounds: vec!["profile".to_owned()],
+    };
+    let name = Peer::Ours.scenario(disk).name;
+    let log = image::target_dir().join("boot").join(name).join("profile.log");
+    let mut additions = additions(runner, &plan)?;
+    let path = log.to_string_lossy().into_owned();
+    additions.dom0.push(("profile".to_owned(), path.into_bytes()));
+    let run = measure(runner, &additions, Peer::Ours, disk, &plan)?;
+    let iops = run.jobs.first().and_then(|(_, rounds)| rounds.first());
+    let iops = iops.context("one job, one round")?.iops;
+    let image = Image::read(&image::target_dir().join("images/block.elf"))?;
+    let file = File::open(&log).with_context(|| log.display().to_string())?;
+    print!("{}", Profile::read(BufReader::new(file), &image)?.show(iops)?);
+    crate::cache::remove(&log)
 }

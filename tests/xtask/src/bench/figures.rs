@@ -85,7 +85,12 @@ pub struct Run {
 
 impl Run {
     /// Reads what was reported: for each JOB.ROUND its `/cpu` and its `/fio`.
-    pub fn read(values: &BTreeMap<String, String>, domain: &str, jobs: &[Job], rounds: u32) -> Result<Self> {
+    pub fn read(
+        values: &BTreeMap<String, String>,
+        domain: &str,
+        jobs: &[Job],
+        rounds: &[String],
+    ) -> Result<Self> {
         let value = |name: String| {
             values
                 .get(&name)
@@ -94,13 +99,13 @@ impl Run {
         let idle_cost = Meter::read(value("idle/cpu".to_owned())?)?.share(domain)?;
         let mut read = Vec::new();
         for job in jobs {
-            let round = |number: u32| {
-                let name = format!("{}.{number}", job.name);
+            let round = |round_name: &String| {
+                let name = format!("{}.{round_name}", job.name);
                 let meter = Meter::read(value(format!("{name}/cpu"))?)?;
                 let fio = value(format!("{name}/fio"))?;
                 round(&meter, fio, domain, idle_cost).context(name)
             };
-            read.push((*job, (1..=rounds).map(round).collect::<Result<_>>()?));
+            read.push((*job, rounds.iter().map(round).collect::<Result<_>>()?));
         }
         let others = values.iter().filter(|(name, _)| !name.contains('/'));
         Ok(Self {
@@ -214,7 +219,7 @@ mod tests {
             fio(0, "600000;200000;1562;3000", "0;0;0;0"),
             fio(0, "0;0;0;0", "600000;200000;1562;3000"),
         ] {
-            let run = Run::read(&report(fio), "block", &[READ], 1).unwrap();
+            let run = Run::read(&report(fio), "block", &[READ], &["1".to_owned()]).unwrap();
             let round = run.jobs[0].1[0];
             assert_eq!(
                 (round.kib_per_s, round.iops, round.latency_us),
@@ -234,7 +239,7 @@ mod tests {
     #[test]
     fn a_report_that_is_not_whole_gives_no_figures() {
         let good = || fio(0, "600000;200000;1562;3000", "0;0;0;0");
-        let read = |values: &BTreeMap<String, String>| Run::read(values, "block", &[READ], 1);
+        let read = |values: &BTreeMap<String, String>| Run::read(values, "block", &[READ], &["1".to_owned()]);
         assert!(read(&report(good())).is_ok());
         assert!(read(&report(fio(5, "600000;200000;1562;3000", "0;0;0;0"))).is_err());
         assert!(read(&report(fio(0, "600000;200000;1562;1000", "0;0;0;0"))).is_err());
@@ -245,7 +250,7 @@ mod tests {
             values.remove(name);
             assert!(read(&values).is_err(), "{name}");
         }
-        assert!(Run::read(&report(good()), "Domain-0", &[READ], 1).is_err());
+        assert!(Run::read(&report(good()), "Domain-0", &[READ], &["1".to_owned()]).is_err());
     }
 
     #[test]
