@@ -17,6 +17,7 @@
 
 extern crate alloc;
 
+mod answer;
 mod attach;
 mod barrier;
 mod budget;
@@ -28,12 +29,15 @@ mod indirect;
 mod journal;
 mod persistent;
 mod read;
+mod reader;
 mod ring;
 mod service;
 mod sets;
 mod slice;
 mod submit;
 mod table;
+#[cfg(test)]
+mod tests;
 mod transient;
 mod vbd;
 mod view;

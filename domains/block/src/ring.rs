@@ -2,10 +2,10 @@
 
 use alloc::vec::Vec;
 
-use outrigger_blkif::{Abi, DataOp, Identity, Refusal, Request, Segment, Segments, Status};
+use outrigger_blkif::{Abi, DataOp, Refusal, Request, Segment, Segments};
 use outrigger_devices::{BlockDevice, BlockOp, QueueFull, Tag};
 use outrigger_ring::{BackRing, Overflow, SharedPages};
-use outrigger_xen::{DomId, EventChannels, GrantRef, GrantTable, MappedPages, Port};
+use outrigger_xen::{DomId, GrantRef, GrantTable, MappedPages, Port};
 
 use crate::barrier::{Barrier, Step};
 use crate::counters::Counters;
@@ -362,91 +362,6 @@ impl<P: SharedPages + Clone> Ring<P> {
         io.batch.outcomes = outcomes;
         self.reuse_segments();
         exhausted
-    }
-
-    /// Answers a request without carrying it out.
-    #[cold]
-    pub(crate) fn refuse<H: GrantTable, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot, why: Refusal) {
-        self.counters.refused[why as usize] += 1;
-        let progress = self.journal.progress(slot);
-        progress.status = why.status();
-        progress.parts = 0;
-        self.finish(io, slot);
-    }
-
-    /// All parts of a request are over: it is answered at the end of the turn, after its pages were unmapped.
-    #[inline]
-    pub(crate) fn finish<H: GrantTable, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot) {
-        self.finish_with(io.hv, io.batch, slot);
-    }
-
-    #[inline]
-    pub(crate) fn finish_with<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch, slot: Slot) {
-        if self.barrier.is_some_and(|barrier| barrier.slot == slot) {
-            // A step of it; the barrier itself goes on.
-            return;
-        }
-        let maps = &mut self.journal.progress(slot).maps;
-        self.gather.release(hv, batch, maps);
-        self.done.push(slot);
-    }
-
-    /// A device request completed. False if there was none of that name.
-    #[inline]
-    pub fn complete<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch, tag: Tag, status: Status) -> bool {
-        let Some(slot) = self.journal.owed_at((tag.0 & 0x3ff) as u16) else {
-            return false;
-        };
-        let progress = self.journal.progress(slot);
-        if progress.parts == 0 || self.in_flight == 0 {
-            return false;
-        }
-        progress.parts -= 1;
-        self.in_flight -= 1;
-        if status != Status::Okay {
-            progress.status = status;
-            self.counters.errors += 1;
-        }
-        if progress.parts == 0 {
-            self.finish_with(hv, batch, slot);
-        }
-        true
-    }
-
-    /// Answers what is done. The caller has unmapped the batch, so that no page of these requests is mapped any more but
-    /// by agreement (XSA-396).
-    #[inline]
-    pub fn answer<H: EventChannels>(&mut self, hv: &H) {
-        for slot in self.done.drain(..) {
-            let identity = Identity::of(self.abi, self.journal.words(slot));
-            let response = identity.response(self.abi, self.journal.progress(slot).status);
-            let index = self.ring.rsp_prod_pvt();
-            self.ring.respond(response.as_slice());
-            self.journal.close(slot, index);
-        }
-        if self.ring.push() {
-            self.counters.notifications += 1;
-            hv.notify(self.port);
-        }
-    }
-
-    /// Whether there is something to answer.
-    #[inline]
-    pub fn has_answers(&self) -> bool {
-        !self.done.is_empty()
-    }
-
-    /// Before the domain sleeps: true if there is something to take after all.
-    ///
-    /// # Errors
-    /// The frontend broke the ring.
-    #[inline]
-    pub fn final_check(&mut self) -> Result<bool, Overflow> {
-        if self.closing {
-            Ok(false)
-        } else {
-            self.ring.final_check()
-        }
     }
 
     /// What it has done so far.
