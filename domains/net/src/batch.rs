@@ -79,6 +79,10 @@ pub(crate) struct Batch {
     pub deliveries: Vec<Delivery>,
     /// Frames that need work of ours before these vifs can have them.
     pub later: Vec<(u16, u8)>,
+    /// Frames that wait until these vifs have posted pages.
+    pub waiting: Vec<(u16, u8)>,
+    /// Frames that have waited and were given to their guests.
+    pub served: Vec<u16>,
     /// Scratch: the parts of one frame.
     pub sources: Vec<Source>,
     ops: Vec<CopyOp>,
@@ -93,6 +97,8 @@ impl Batch {
             fragments: Vec::with_capacity((GUEST_FRAMES + 1) * MAX_FRAGMENTS),
             deliveries: Vec::with_capacity(COPIES),
             later: Vec::with_capacity(COPIES),
+            waiting: Vec::with_capacity(COPIES),
+            served: Vec::with_capacity(COPIES),
             sources: Vec::with_capacity(COPIES_A_FRAME),
             ops: Vec::with_capacity(COPIES),
             purposes: Vec::with_capacity(COPIES),
@@ -151,6 +157,8 @@ impl Batch {
         self.fragments.clear();
         self.deliveries.clear();
         self.later.clear();
+        self.waiting.clear();
+        self.served.clear();
     }
 
     /// The part of the fragments of a packet from byte `skip` on.

@@ -19,11 +19,13 @@
 
 extern crate alloc;
 
+mod attach;
 mod batch;
 pub mod checksum;
 mod class;
 mod counters;
 mod filter;
+mod finish;
 mod multicast;
 mod nic;
 pub mod packet;
@@ -38,6 +40,7 @@ mod set;
 mod switch;
 mod table;
 mod vif;
+mod waiting;
 mod work;
 
 pub use counters::{Counters, Drop};

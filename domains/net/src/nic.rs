@@ -77,6 +77,8 @@ pub(crate) struct Nic<D> {
     dirty: bool,
     /// Frames with the card.
     in_flight: u32,
+    /// How often each frame is with the card.
+    held: Vec<u16>,
     pub counters: Counters,
 }
 
@@ -98,6 +100,7 @@ impl<D: NetDevice> Nic<D> {
             buffers: buffers / queues as u32,
             dirty: false,
             in_flight: 0,
+            held: Vec::new(),
             counters: Counters::default(),
         }
     }
@@ -127,9 +130,7 @@ impl<D: NetDevice> Nic<D> {
             return false;
         }
         // Held until all of it is with the card.
-        let frame = pool.frame_mut(outgoing.frame);
-        frame.in_flight += 1;
-        frame.nic = self.number;
+        pool.frame_mut(outgoing.frame).in_flight += 1;
         self.backlog.push_back(outgoing);
         true
     }
@@ -153,6 +154,7 @@ impl<D: NetDevice> Nic<D> {
                 }
                 self.dirty = true;
                 self.in_flight += 1;
+                self.held[usize::from(outgoing.frame)] += 1;
                 pool.frame_mut(outgoing.frame).in_flight += 1;
                 outgoing.sent += 1;
             }
@@ -160,7 +162,7 @@ impl<D: NetDevice> Nic<D> {
             self.backlog.pop_front();
             self.counters.tx_frames += count as u64;
             self.counters.tx_bytes += len as u64;
-            unhold(pool, frame);
+            pool.release(frame);
         }
     }
 
@@ -177,6 +179,8 @@ impl<D: NetDevice> Nic<D> {
     /// Gives it empty pages.
     #[inline]
     pub fn refill<M: SharedPages>(&mut self, pool: &mut Pool<M>) {
+        // Once: pages are added before cards are.
+        self.held.resize(pool.size(), 0);
         for (queue, posted) in self.posted.iter_mut().enumerate() {
             while *posted < self.buffers {
                 let Some(page) = pool.take() else { return };
@@ -211,17 +215,18 @@ impl<D: NetDevice> Nic<D> {
             let Self {
                 device,
                 in_flight,
+                held,
                 posted,
                 counters,
                 ..
             } = self;
             if *in_flight > 0
                 && let Err(error) = device.reap_tx(queue, &mut |tag| {
-                    let held = u16::try_from(tag.0).ok().filter(|_| pool.has(tag.0));
-                    // A tag is believed as far as it names a frame that is in flight.
-                    if let Some(frame) = held.filter(|frame| pool.frame(*frame).in_flight > 0) {
+                    // A tag is believed as far as it names a frame that is with the card.
+                    if let Some(count) = held.get_mut(tag.0 as usize).filter(|count| **count > 0) {
+                        *count -= 1;
                         *in_flight = in_flight.saturating_sub(1);
-                        unhold(pool, frame);
+                        pool.release(tag.0 as u16);
                     }
                 })
             {
@@ -279,18 +284,15 @@ impl<D: NetDevice> Nic<D> {
         log::error!("{}: {why}; it serves no more", self.name);
         self.failed = true;
         self.device.quiesce();
+        for outgoing in self.backlog.drain(..) {
+            pool.release(outgoing.frame);
+        }
+        for frame in 0..self.held.len() as u16 {
+            for _ in 0..core::mem::take(&mut self.held[usize::from(frame)]) {
+                pool.release(frame);
+            }
+        }
         self.in_flight = 0;
-        self.backlog.clear();
-        pool.end_in_flight(self.number);
-    }
-}
-
-/// One thing that held a frame is over.
-fn unhold<M: SharedPages>(pool: &mut Pool<M>, frame: u16) {
-    let in_flight = &mut pool.frame_mut(frame).in_flight;
-    *in_flight -= 1;
-    if *in_flight == 0 {
-        pool.end(frame);
     }
 }
 

@@ -5,7 +5,7 @@
 
 use outrigger_devices::{Gso, NetDevice, RxChecksum};
 use outrigger_ring::SharedPages;
-use outrigger_xen::{CopyOp, CopySide, Hypervisor, Instant};
+use outrigger_xen::{CopyOp, CopySide, Hypervisor, Instant, PAGE_SIZE};
 
 use crate::batch::{Origin, Purpose, Source};
 use crate::checksum::Sum;
@@ -61,9 +61,9 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
     fn route<H: Hypervisor<Pages = P>>(&mut self, hv: &H, at: usize, now: Instant) -> Result<(), Drop> {
         let (mut head, mut packet) = self.head(at).ok_or(Drop::Malformed)?;
         let targets = match self.batch.incoming[at].origin {
-            Origin::Guest { vif, .. } => self.switch.from_vif(vif, &packet, head.bytes(), now)?,
+            Origin::Guest { vif, .. } => self.switch.route_guest(vif, &packet, head.bytes(), now)?,
             Origin::Wire { nic } => {
-                let targets = self.switch.from_wire(nic, &packet, now)?;
+                let targets = self.switch.route_wire(nic, &packet, now)?;
                 if packet.vlan.is_some() {
                     (head, packet) = self.untag(at)?;
                 }
@@ -92,9 +92,15 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         for vif in targets.vifs.iter() {
             work |= self.give(hv, at, vif, &head, &packet, mtu);
         }
-        if (work || self.batch.incoming[at].wire.is_some()) && !self.store_rest(hv, at) {
-            self.batch.incoming[at].wire = None;
-            lost = Some(Drop::NoMemory);
+        if work || self.batch.incoming[at].wire.is_some() {
+            if self.store_rest(hv, at) {
+                // As soon as the copies are made.
+                let incoming = &mut self.batch.incoming[at];
+                incoming.stored = incoming.len;
+            } else {
+                self.batch.incoming[at].wire = None;
+                lost = Some(Drop::NoMemory);
+            }
         }
         match lost {
             Some(why) if targets.vifs.is_empty() => Err(why),
@@ -183,6 +189,10 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             return true;
         }
         let incoming = *incoming;
+        if !vif.waiting.is_empty() || self.awaited.contains(to) {
+            // Behind those that wait already.
+            return self.wait(at, to);
+        }
         let (frame, stored) = (incoming.frame, incoming.stored);
         self.batch.sources.clear();
         for piece in self.pool.frame(frame).range(0, stored) {
@@ -208,11 +218,33 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             checksum: told(incoming.checksum),
             extras: [None; 2],
         };
-        self.deliver(hv, to, notes, incoming.gso, packet, head.bytes());
-        false
+        if self.deliver(hv, to, notes, incoming.gso, packet, head.bytes()) {
+            return false;
+        }
+        self.wait(at, to)
     }
 
-    /// Gives what `batch.sources` says to a guest. Counts it as lost if the guest has no room.
+    /// A frame finds no pages: it waits, if it may, and then it has to be in our pages as a whole: true.
+    #[cold]
+    fn wait(&mut self, at: usize, to: usize) -> bool {
+        let pages = MAX_PIECES.min(1 + self.batch.incoming[at].len / PAGE_SIZE);
+        let tagged = self.batch.incoming[at].wire.is_some()
+            && matches!(self.batch.incoming[at].origin, Origin::Guest { vif, .. }
+                if self.switch.lan_of(vif).is_some_and(|lan| lan.vlan != 0));
+        let full = self.batch.waiting.len() == self.batch.waiting.capacity();
+        // What is tagged for the wire is no more what a guest may get.
+        if tagged || full || !self.may_wait(to, pages) {
+            if let Some(vif) = &mut self.vifs[to] {
+                vif.counters.drop_rx(Drop::NoBuffer);
+            }
+            return false;
+        }
+        self.batch.waiting.push((at as u16, to as u8));
+        self.awaited.insert(to);
+        true
+    }
+
+    /// Gives what `batch.sources` says to a guest. False if it has not posted enough pages.
     #[inline]
     pub(crate) fn deliver<H: Hypervisor<Pages = P>>(
         &mut self,
@@ -222,23 +254,24 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         gso: Option<Gso>,
         packet: &Packet,
         head: &[u8],
-    ) {
+    ) -> bool {
         let Some(vif) = self.vifs[to].as_mut().filter(|vif| vif.is_served()) else {
-            return;
+            return true;
         };
         let (queue, hash) = vif.spread(packet, head);
         notes.extras = Vif::<P>::extras(gso, hash);
         let Some(ring) = vif.queues.get_mut(queue) else {
-            return;
+            return true;
         };
         match ring.deliver(hv, &mut self.batch, vif.takes.headroom, &notes, (to, queue)) {
             Ok(true) => self.touched.insert(vif.first_queue + queue),
-            Ok(false) => vif.counters.drop_rx(Drop::NoBuffer),
+            Ok(false) => return false,
             Err(overflow) => {
                 vif.break_off(overflow.into());
                 self.poke = true;
             }
         }
+        true
     }
 
     /// Plans to have all of a frame in our pages. False if there is no memory.

@@ -39,10 +39,8 @@ pub(crate) struct Frame {
     count: u8,
     headers: [u16; MAX_HEADER_PAGES],
     header_pages: u8,
-    /// Device requests that read it, and one if it waits to become some.
+    /// Who holds it: device requests that read it, one if it waits to become some, and each guest that it waits for.
     pub in_flight: u16,
-    /// The card that does.
-    pub nic: u8,
 }
 
 impl Frame {
@@ -56,7 +54,6 @@ impl Frame {
         headers: [0; MAX_HEADER_PAGES],
         header_pages: 0,
         in_flight: 0,
-        nic: 0,
     };
 
     pub fn pieces(&self) -> &[Piece] {
@@ -270,14 +267,18 @@ impl<M: SharedPages> Pool<M> {
         self.free_frames.push(frame);
     }
 
-    /// A card has stopped: frames that were with it are over.
-    #[cold]
-    pub fn end_in_flight(&mut self, nic: u8) {
-        for frame in 0..self.frames.len() as u16 {
-            if self.frame(frame).in_flight > 0 && self.frame(frame).nic == nic {
-                self.end(frame);
-            }
+    /// One thing that held a frame is over; the frame is, too, if it was the last.
+    pub fn release(&mut self, frame: u16) {
+        let in_flight = &mut self.frame_mut(frame).in_flight;
+        *in_flight -= 1;
+        if *in_flight == 0 {
+            self.end(frame);
         }
+    }
+
+    /// How many pages there are.
+    pub fn size(&self) -> usize {
+        self.buffers.len()
     }
 
     /// Copies a frame's first bytes out, as many as there are and fit. How many, in whole words read once.

@@ -285,6 +285,13 @@ impl<P: SharedPages + Clone> Queue<P> {
         self.tx.final_check()
     }
 
+    /// Asks to be told of the next page posted; true if there are more already than were known.
+    pub fn await_pages(&mut self) -> Result<bool, Overflow> {
+        let known = self.posted;
+        self.posted = self.rx.await_more(known)?;
+        Ok(self.posted > known)
+    }
+
     /// Gives everything back.
     pub fn release<H: GrantTable<Pages = P> + EventChannels>(self, hv: &H) {
         hv.close(self.tx_port);

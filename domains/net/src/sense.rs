@@ -4,6 +4,7 @@ use outrigger_devices::{NetDevice, RxChecksum};
 use outrigger_netif::{Checksum, Multicast, Taken, TxPacket};
 use outrigger_ring::SharedPages;
 use outrigger_xen::{CopyOp, CopySide, Hypervisor, Instant, PAGE_SIZE};
+use xen_unikernel_abi::io::netif::{NETIF_RSP_ERROR, NETIF_RSP_OKAY};
 
 use crate::batch::{Incoming, Origin, Purpose};
 use crate::counters::Drop;
@@ -11,7 +12,7 @@ use crate::nic::Nic;
 use crate::packet::{HEAD_BYTES, Mac};
 use crate::pool::{FRAME_START, MAX_PIECES};
 use crate::queue::Look;
-use crate::service::{NETIF_RSP_ERROR, NETIF_RSP_OKAY, State};
+use crate::service::State;
 use crate::set::SET_CAPACITY;
 use crate::vif::Fault;
 

@@ -11,11 +11,11 @@ use outrigger_ring::SharedPages;
 use outrigger_xen::{DomId, Hypervisor, Instant, Wake};
 use outrigger_xenbus::{Service, TurnOutcome};
 
-use crate::batch::{Batch, Origin, WIRE_FRAMES};
-use crate::counters::{Counters, Drop};
+use crate::batch::{Batch, WIRE_FRAMES};
+use crate::counters::Counters;
 use crate::nic::Nic;
 use crate::packet::Mac;
-use crate::pool::{Buffer, MAX_PIECES, Pool};
+use crate::pool::{Buffer, Pool};
 use crate::set::{SET_CAPACITY, Set};
 use crate::switch::{MAX_VIFS, Switch};
 use crate::vif::Vif;
@@ -29,8 +29,6 @@ pub(crate) const CONTROL: u16 = 0x8000;
 
 /// How often old addresses are forgotten.
 const AGING: Duration = Duration::from_secs(60);
-
-pub(crate) use xen_unikernel_abi::io::netif::{NETIF_RSP_DROPPED, NETIF_RSP_ERROR, NETIF_RSP_OKAY};
 
 /// The network backend: cards of this domain, segments, and the vifs that guests have on them.
 ///
@@ -63,6 +61,12 @@ pub(crate) struct State<P, D, M> {
     pub limited: Set,
     /// Queues that wait for a page or for a card.
     pub starved: Set,
+    /// Vifs for which frames wait.
+    pub awaited: Set,
+    /// Some of them are new, so that their guests were not yet asked to tell of new pages.
+    pub unasked: bool,
+    /// When the first of those has waited long enough.
+    pub patience: Option<Instant>,
     /// Queues with something to answer.
     pub touched: Set,
     /// Vifs whose control rings are to be visited.
@@ -70,12 +74,12 @@ pub(crate) struct State<P, D, M> {
     /// Which queue is visited first, so that each is at times.
     pub first: usize,
     /// Cards that may have received more.
-    received: bool,
+    pub received: bool,
     pub limited_until: Option<Instant>,
     next_aging: Instant,
     pub poke: bool,
     /// Frames from wires that went nowhere, by reason.
-    lost: Counters,
+    pub lost: Counters,
 }
 
 impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
@@ -97,6 +101,9 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
                 unchecked: Set::default(),
                 limited: Set::default(),
                 starved: Set::default(),
+                awaited: Set::default(),
+                unasked: false,
+                patience: None,
                 touched: Set::default(),
                 controls: Set::default(),
                 first: 0,
@@ -152,6 +159,9 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
         let state = &mut *self.state.borrow_mut();
         let (hv, now) = (self.hv, self.hv.now());
         let other_events = state.take(hv, wake, now);
+        if !state.awaited.is_empty() || state.unasked || state.patience.is_some() {
+            state.serve_waiting(hv, now);
+        }
         state.reap();
         state.sense(hv, now);
         state.batch.flush(hv);
@@ -161,16 +171,20 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
             state.work(hv);
         }
         state.drive();
+        if !state.batch.waiting.is_empty() {
+            state.begin_waiting(now);
+        }
         state.respond(hv);
         TurnOutcome {
             other_events,
-            ..state.settle(hv)
+            ..state.settle()
         }
     }
 
     /// Whether the control plane has left something for a turn to do: take one before sleeping.
     pub fn has_work(&self) -> bool {
-        !self.state.borrow().active.is_empty()
+        let state = self.state.borrow();
+        !state.active.is_empty() || !state.controls.is_empty()
     }
 
     /// Tells what each vif has done since it connected.
@@ -282,130 +296,6 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         *received = false;
         for nic in nics {
             *received |= nic.reap(pool, batch, each);
-        }
-    }
-
-    /// Settles all debts, writes all responses, lets go of all frames that no card holds.
-    #[inline]
-    fn respond<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
-        let Self {
-            batch,
-            vifs,
-            pool,
-            lost,
-            nics,
-            ..
-        } = self;
-        for delivery in &batch.deliveries {
-            let Some(vif) = &mut vifs[delivery.vif] else {
-                continue;
-            };
-            if delivery.failed {
-                vif.counters.drop_rx(Drop::Grant);
-                if let Some(queue) = vif.queues.get_mut(delivery.queue) {
-                    queue.fail(delivery);
-                }
-            } else {
-                vif.counters.rx_frames += 1;
-                vif.counters.rx_bytes += delivery.bytes as u64;
-            }
-        }
-        for incoming in &batch.incoming {
-            match (incoming.origin, incoming.dropped) {
-                (Origin::Guest { vif, queue, slots }, dropped) => {
-                    if let Some(vif) = &mut vifs[vif] {
-                        let status = match dropped {
-                            None => NETIF_RSP_OKAY,
-                            Some(Drop::Grant) => NETIF_RSP_ERROR,
-                            Some(_) => NETIF_RSP_DROPPED,
-                        };
-                        match dropped {
-                            None => {
-                                vif.counters.tx_frames += 1;
-                                vif.counters.tx_bytes += incoming.len as u64;
-                            }
-                            Some(why) => vif.counters.drop_tx(why),
-                        }
-                        if let Some(queue) = vif.queues.get_mut(queue) {
-                            queue.debts.settle(slots, status);
-                        }
-                    }
-                }
-                (Origin::Wire { .. }, Some(why)) => lost.drop_rx(why),
-                (Origin::Wire { .. }, None) => {}
-            }
-            if incoming.wire.is_none() {
-                pool.end(incoming.frame);
-            }
-        }
-        batch.clear();
-        pool.end_promises();
-        for number in self.touched.take().iter() {
-            if let Some((vif, queue)) = self.places[number]
-                && let Some(vif) = &mut vifs[usize::from(vif)]
-                && !vif.broken
-                && let Some(queue) = vif.queues.get_mut(usize::from(queue))
-            {
-                queue.respond(hv, &mut vif.counters);
-            }
-        }
-        for nic in nics {
-            if !nic.failed {
-                nic.refill(pool);
-                nic.commit();
-            }
-        }
-    }
-
-    /// Before the domain may sleep: whoever could have something for us by now is looked at once more, and asked to tell
-    /// us next time.
-    #[inline]
-    fn settle<H: Hypervisor<Pages = P>>(&mut self, _: &H) -> TurnOutcome {
-        let room = self.pool.free() >= MAX_PIECES && !self.nics.iter().any(Nic::is_congested);
-        if room && !self.starved.is_empty() {
-            self.active.extend(self.starved.take());
-        }
-        // While there is other work, those who were drained are only looked at: a notification would cost both ends, but
-        // nobody waits until whoever is busy has finished.
-        let busy = !self.active.is_empty();
-        for number in self.unchecked.take().iter() {
-            let Some((vif, queue)) = self.places[number] else {
-                continue;
-            };
-            let served = self.vifs[usize::from(vif)].as_mut();
-            let Some(vif) = served.filter(|vif| vif.is_served()) else {
-                continue;
-            };
-            let Some(queue) = vif.queues.get_mut(usize::from(queue)) else {
-                continue;
-            };
-            let more = if busy {
-                queue.has_more()
-            } else {
-                queue.final_check()
-            };
-            match more {
-                Ok(true) => self.active.insert(number),
-                Ok(false) if busy => self.unchecked.insert(number),
-                Ok(false) => {}
-                Err(overflow) => {
-                    vif.break_off(overflow.into());
-                    self.poke = true;
-                }
-            }
-        }
-        let mut more_work = !self.active.is_empty() || self.received || !self.controls.is_empty();
-        if !more_work {
-            let sent = !self.starved.is_empty();
-            for nic in &mut self.nics {
-                more_work |= nic.arm(sent);
-            }
-        }
-        TurnOutcome {
-            more_work,
-            deadline: self.limited_until,
-            other_events: false,
-            poke: core::mem::take(&mut self.poke),
         }
     }
 }

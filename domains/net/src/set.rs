@@ -19,7 +19,6 @@ impl Set {
         self.0[number / 64] &= !(1 << (number % 64));
     }
 
-    #[cfg(test)]
     pub fn contains(&self, number: usize) -> bool {
         self.0[number / 64] & 1 << (number % 64) != 0
     }

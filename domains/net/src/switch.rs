@@ -248,7 +248,7 @@ impl Switch {
     /// # Errors
     /// What it is dropped for.
     #[inline]
-    pub fn from_vif(
+    pub fn route_guest(
         &mut self,
         vif: usize,
         packet: &Packet,
@@ -304,7 +304,7 @@ impl Switch {
     /// # Errors
     /// What it is dropped for.
     #[inline]
-    pub fn from_wire(&mut self, nic: usize, packet: &Packet, now: Instant) -> Result<Targets, Drop> {
+    pub fn route_wire(&mut self, nic: usize, packet: &Packet, now: Instant) -> Result<Targets, Drop> {
         let is_its = |segment: &Segment| segment.uplink == Some(nic);
         let segment = self.segments.iter().position(is_its).ok_or(Drop::NoDestination)?;
         let lan = Lan {

@@ -1,13 +1,16 @@
 //! A guest's network card.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use outrigger_devices::{Gso, GsoKind, RxChecksum};
 use outrigger_netif::{Control, ControlRequest, ControlWords, Extra, HashControl, HashValue, MAPPING_SIZE};
 use outrigger_ring::{BackRing, Overflow, SharedPages};
-use outrigger_xen::{CopyOp, CopySide, DomId, EventChannels, GrantError, GrantTable, MappedPages, Port};
+use outrigger_xen::{
+    CopyOp, CopySide, DomId, EventChannels, GrantError, GrantTable, Instant, MappedPages, Port,
+};
 use outrigger_xenbus::DeviceId;
 
 use crate::counters::Counters;
@@ -18,12 +21,24 @@ use crate::queue::Queue;
 use crate::rate::Bucket;
 use crate::switch::Lan;
 
+/// Most frames that wait for a guest.
+pub(crate) const WAITING_MAX: usize = 128;
+
 /// Control messages served a turn.
 const CONTROL_BUDGET: u32 = 8;
 
 /// Why a vif is not served any longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault(pub &'static str);
+
+/// A frame that waits for its guest to post pages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    pub frame: u16,
+    pub len: usize,
+    pub checksum: RxChecksum,
+    pub gso: Option<Gso>,
+}
 
 /// What the toolstack wants of a vif.
 #[derive(Clone, Debug)]
@@ -90,6 +105,12 @@ pub(crate) struct Vif<P> {
     pub hash: HashControl,
     pub rate: Option<Bucket>,
     pub counters: Counters,
+    /// Frames for which the guest had no pages, in order.
+    pub waiting: VecDeque<Waiting>,
+    /// Pages of ours that they are in.
+    pub waiting_pages: usize,
+    /// Since when the guest has taken none of them.
+    pub waiting_since: Instant,
     /// To be told to the control plane.
     pub fault: Option<Fault>,
     /// Its rings make no sense; they are not looked at any more.
@@ -108,6 +129,9 @@ impl<P: SharedPages + Clone> Vif<P> {
             hash: HashControl::new(1),
             rate: None,
             counters: Counters::default(),
+            waiting: VecDeque::with_capacity(WAITING_MAX),
+            waiting_pages: 0,
+            waiting_since: Instant(0),
             fault: None,
             broken: false,
         }

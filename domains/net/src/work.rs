@@ -37,7 +37,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
     }
 
     fn work_for<H: Hypervisor<Pages = P>>(&mut self, hv: &H, at: usize, to: usize) -> Result<(), Drop> {
-        let (head, packet) = self.whole_head(at).ok_or(Drop::Malformed)?;
+        let (head, packet) = self.head(at).ok_or(Drop::Malformed)?;
         let takes = self.vifs[to].as_ref().map(|vif| vif.takes).unwrap_or_default();
         if !takes.whole(self.batch.incoming[at].gso) {
             let cut = self.cut(at, &head, &packet, None, true)?;
@@ -49,7 +49,9 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                     checksum: Checksum::Validated,
                     extras: [None; 2],
                 };
-                self.deliver(hv, to, notes, None, &packet, head.bytes());
+                if !self.deliver(hv, to, notes, None, &packet, head.bytes()) {
+                    return Err(Drop::NoBuffer);
+                }
             }
             return Ok(());
         }
@@ -65,15 +67,11 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             checksum: told(incoming.checksum),
             extras: [None; 2],
         };
-        self.deliver(hv, to, notes, None, &packet, head.bytes());
-        Ok(())
-    }
-
-    /// The headers of a frame that is in our pages as a whole.
-    fn whole_head(&mut self, at: usize) -> Option<(Head, crate::packet::Packet)> {
-        let incoming = &mut self.batch.incoming[at];
-        incoming.stored = incoming.len;
-        self.head(at)
+        if self.deliver(hv, to, notes, None, &packet, head.bytes()) {
+            Ok(())
+        } else {
+            Err(Drop::NoBuffer)
+        }
     }
 
     /// The parts of a frame's bytes `start..end`, as what is copied from.
@@ -234,7 +232,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             }
             None
         } else {
-            let (head, packet) = self.whole_head(at).ok_or(Drop::Malformed)?;
+            let (head, packet) = self.head(at).ok_or(Drop::Malformed)?;
             Some(self.cut(at, &head, &packet, tag, !fills_in)?)
         };
         let incoming = self.batch.incoming[at];

@@ -128,6 +128,18 @@ impl<P: SharedPages> BackRing<P> {
         Ok(self.pending()? > 0)
     }
 
+    /// Asks to be notified of the next request beyond `seen` ones, which wait already but are too few to go on with; then
+    /// looks once more: how many wait now.
+    ///
+    /// # Errors
+    /// As [`pending`](Self::pending).
+    pub fn await_more(&mut self, seen: u32) -> Result<u32, Overflow> {
+        let event = self.req_cons.wrapping_add(seen).wrapping_add(1);
+        self.pages.store_u32(REQ_EVENT, event);
+        self.pages.full_barrier();
+        self.pending()
+    }
+
     /// Gives the pages back, to be unmapped.
     pub fn into_pages(self) -> P {
         self.pages

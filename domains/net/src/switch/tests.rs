@@ -42,7 +42,7 @@ fn switch() -> Switch {
 }
 
 fn go(switch: &mut Switch, vif: u8, destination: Mac) -> Result<(Vec<usize>, Option<usize>), Drop> {
-    let targets = switch.from_vif(vif.into(), &frame(mac(vif), destination, None), &[], NOW)?;
+    let targets = switch.route_guest(vif.into(), &frame(mac(vif), destination, None), &[], NOW)?;
     Ok((targets.vifs.iter().collect(), targets.wire))
 }
 
@@ -68,7 +68,7 @@ fn unicast_is_seen_by_its_receiver_alone() {
     );
     assert_eq!(go(&mut switch, 1, mac(1)), Err(Drop::NoDestination));
     let wire = |switch: &mut Switch, destination, vlan| {
-        let targets = switch.from_wire(0, &frame(mac(99), destination, vlan), NOW)?;
+        let targets = switch.route_wire(0, &frame(mac(99), destination, vlan), NOW)?;
         Ok(targets.vifs.iter().collect::<Vec<_>>())
     };
     assert_eq!(wire(&mut switch, mac(2), None), Ok(vec![2]));
@@ -85,7 +85,7 @@ fn unicast_is_seen_by_its_receiver_alone() {
 #[test]
 fn nobody_sends_as_somebody_else_or_into_another_vlan() {
     let mut switch = switch();
-    let send = |switch: &mut Switch, packet: Packet| switch.from_vif(1, &packet, &[], NOW);
+    let send = |switch: &mut Switch, packet: Packet| switch.route_guest(1, &packet, &[], NOW);
     assert_eq!(
         send(&mut switch, frame(mac(2), mac(3), None)),
         Err(Drop::SourceMac)
@@ -125,7 +125,7 @@ fn floods_are_bounded() {
     let later = Instant(1_000_000_000);
     let packet = frame(mac(1), Mac::BROADCAST, None);
     let passed = (0..10_000)
-        .filter(|_| switch.from_vif(1, &packet, &[], later).is_ok())
+        .filter(|_| switch.route_guest(1, &packet, &[], later).is_ok())
         .count();
     assert_eq!(passed, VIF_FLOOD.0 as usize, "never more at once than a burst");
 }
@@ -166,12 +166,12 @@ fn an_open_port_learns_but_takes_over_nobody() {
     );
     assert!(
         switch
-            .from_vif(7, &frame(mac(70), mac(1), None), &[], NOW)
+            .route_guest(7, &frame(mac(70), mac(1), None), &[], NOW)
             .is_ok()
     );
     assert_eq!(go(&mut switch, 1, mac(70)), Ok((vec![7], None)));
     assert_eq!(
-        switch.from_vif(7, &frame(mac(2), mac(1), None), &[], NOW),
+        switch.route_guest(7, &frame(mac(2), mac(1), None), &[], NOW),
         Err(Drop::SourceMac)
     );
     assert_eq!(go(&mut switch, 1, mac(2)), Ok((vec![2], None)));

@@ -109,7 +109,7 @@ impl World {
             moved |= served || polled;
             let _ = poll_once(self.run.borrow_mut().as_mut());
         }
-        turn.more_work || moved
+        turn.more_work || moved || self.net.has_work()
     }
 
     fn woken(&self) -> Option<Wake> {

@@ -1,0 +1,143 @@
+//! The end of a turn: every debt is settled, every response written, and nobody is forgotten before the domain sleeps.
+
+use outrigger_devices::NetDevice;
+use outrigger_ring::SharedPages;
+use outrigger_xen::Hypervisor;
+use outrigger_xenbus::TurnOutcome;
+use xen_unikernel_abi::io::netif::{NETIF_RSP_DROPPED, NETIF_RSP_ERROR, NETIF_RSP_OKAY};
+
+use crate::batch::Origin;
+use crate::counters::Drop;
+use crate::nic::Nic;
+use crate::pool::MAX_PIECES;
+use crate::service::State;
+
+impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
+    /// Settles all debts, writes all responses, lets go of all frames that no card holds.
+    #[inline]
+    pub(crate) fn respond<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
+        let Self {
+            batch,
+            vifs,
+            pool,
+            lost,
+            nics,
+            ..
+        } = self;
+        for delivery in &batch.deliveries {
+            let Some(vif) = &mut vifs[delivery.vif] else {
+                continue;
+            };
+            if delivery.failed {
+                vif.counters.drop_rx(Drop::Grant);
+                if let Some(queue) = vif.queues.get_mut(delivery.queue) {
+                    queue.fail(delivery);
+                }
+            } else {
+                vif.counters.rx_frames += 1;
+                vif.counters.rx_bytes += delivery.bytes as u64;
+            }
+        }
+        for incoming in &batch.incoming {
+            match (incoming.origin, incoming.dropped) {
+                (Origin::Guest { vif, queue, slots }, dropped) => {
+                    if let Some(vif) = &mut vifs[vif] {
+                        let status = match dropped {
+                            None => NETIF_RSP_OKAY,
+                            Some(Drop::Grant) => NETIF_RSP_ERROR,
+                            Some(_) => NETIF_RSP_DROPPED,
+                        };
+                        match dropped {
+                            None => {
+                                vif.counters.tx_frames += 1;
+                                vif.counters.tx_bytes += incoming.len as u64;
+                            }
+                            Some(why) => vif.counters.drop_tx(why),
+                        }
+                        if let Some(queue) = vif.queues.get_mut(queue) {
+                            queue.debts.settle(slots, status);
+                        }
+                    }
+                }
+                (Origin::Wire { .. }, Some(why)) => lost.drop_rx(why),
+                (Origin::Wire { .. }, None) => {}
+            }
+            if pool.frame(incoming.frame).in_flight == 0 {
+                pool.end(incoming.frame);
+            }
+        }
+        for frame in &batch.served {
+            pool.release(*frame);
+        }
+        batch.clear();
+        pool.end_promises();
+        for number in self.touched.take().iter() {
+            if let Some((vif, queue)) = self.places[number]
+                && let Some(vif) = &mut vifs[usize::from(vif)]
+                && !vif.broken
+                && let Some(queue) = vif.queues.get_mut(usize::from(queue))
+            {
+                queue.respond(hv, &mut vif.counters);
+            }
+        }
+        for nic in nics {
+            if !nic.failed {
+                nic.refill(pool);
+                nic.commit();
+            }
+        }
+    }
+
+    /// Before the domain may sleep: whoever could have something for us by now is looked at once more, and asked to tell
+    /// us next time.
+    #[inline]
+    pub(crate) fn settle(&mut self) -> TurnOutcome {
+        let room = self.pool.free() >= MAX_PIECES && !self.nics.iter().any(Nic::is_congested);
+        if room && !self.starved.is_empty() {
+            self.active.extend(self.starved.take());
+        }
+        // While there is other work, those who were drained are only looked at: a notification would cost both ends, but
+        // nobody waits until whoever is busy has finished.
+        let busy = !self.active.is_empty();
+        for number in self.unchecked.take().iter() {
+            let Some((vif, queue)) = self.places[number] else {
+                continue;
+            };
+            let served = self.vifs[usize::from(vif)].as_mut();
+            let Some(vif) = served.filter(|vif| vif.is_served()) else {
+                continue;
+            };
+            let Some(queue) = vif.queues.get_mut(usize::from(queue)) else {
+                continue;
+            };
+            let more = if busy {
+                queue.has_more()
+            } else {
+                queue.final_check()
+            };
+            match more {
+                Ok(true) => self.active.insert(number),
+                Ok(false) if busy => self.unchecked.insert(number),
+                Ok(false) => {}
+                Err(overflow) => {
+                    vif.break_off(overflow.into());
+                    self.poke = true;
+                }
+            }
+        }
+        let mut more_work =
+            self.unasked || !self.active.is_empty() || self.received || !self.controls.is_empty();
+        if !more_work {
+            let sent = !self.starved.is_empty();
+            for nic in &mut self.nics {
+                more_work |= nic.arm(sent);
+            }
+        }
+        TurnOutcome {
+            more_work,
+            deadline: self.limited_until.into_iter().chain(self.patience).min(),
+            other_events: false,
+            poke: core::mem::take(&mut self.poke),
+        }
+    }
+}
