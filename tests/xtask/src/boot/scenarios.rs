@@ -1,4 +1,8 @@
 //! The scenarios: what is booted, and what must come of it.
+//!
+//! A new one is a constant here and a script `tests/boot/scenarios/NAME.sh`. The script runs in Dom0 with the functions of
+//! `tests/boot/dom0` at hand, and reports with `check NAME COMMAND`; each NAME stands in the constant too, so that a check
+//! that was never reached counts as failed. What a guest does is a job, `tests/boot/guest/jobs/JOB`.
 
 use std::time::Duration;
 
@@ -10,7 +14,7 @@ pub const ALL: &[Scenario] = &[BLOCK, BLOCK_FIO, DEMO, STAND_IN, STAND_IN_FIO];
 /// Those that `cargo xtask test` boots, in this order.
 pub const TESTED: &[Scenario] = &[BLOCK, BLOCK_FIO];
 
-/// A partitioned disk: a file system to read and write, one for reading, and two blank slices.
+/// A partitioned disk: two file systems and a blank slice.
 const SYSTEM_DISK: Disk = Disk {
     mib: 72,
     slices: &[
