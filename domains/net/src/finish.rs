@@ -10,6 +10,7 @@ use crate::batch::Origin;
 use crate::counters::Drop;
 use crate::nic::Nic;
 use crate::pool::MAX_PIECES;
+use crate::sense::WIRE_RESERVE;
 use crate::service::State;
 
 impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
@@ -92,7 +93,8 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
     /// us next time.
     #[inline]
     pub(crate) fn settle(&mut self) -> TurnOutcome {
-        let room = self.pool.free() >= MAX_PIECES && !self.nics.iter().any(Nic::is_congested);
+        let least = MAX_PIECES.max(self.pool.size() / WIRE_RESERVE);
+        let room = self.pool.free() >= least && !self.nics.iter().any(Nic::is_congested);
         if room && !self.starved.is_empty() {
             self.active.extend(self.starved.take());
         }

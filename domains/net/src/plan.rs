@@ -11,7 +11,7 @@ use crate::batch::{Origin, Purpose, Source};
 use crate::checksum::Sum;
 use crate::counters::Drop;
 use crate::packet::{ETH_HLEN, HEAD_BYTES, Network, Packet, TCP};
-use crate::pool::MAX_PIECES;
+use crate::pool::{MAX_PIECES, Piece};
 use crate::queue::{Notes, told};
 use crate::service::State;
 use crate::vif::Vif;
@@ -87,6 +87,11 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                 }
                 _ => lost = Some(Drop::Malformed),
             }
+        }
+        if let Origin::Guest { vif, .. } = incoming.origin
+            && let Some(vif) = &mut self.vifs[vif]
+        {
+            vif.to_wire = targets.wire.is_some();
         }
         let mut work = false;
         for vif in targets.vifs.iter() {
@@ -277,44 +282,44 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
     /// Plans to have all of a frame in our pages. False if there is no memory.
     fn store_rest<H: Hypervisor<Pages = P>>(&mut self, hv: &H, at: usize) -> bool {
         let incoming = self.batch.incoming[at];
-        if incoming.stored == incoming.len {
-            return true;
-        }
+        incoming.stored == incoming.len
+            || self.pool.extend(incoming.frame, incoming.len)
+                && self.copy_in(hv, at, incoming.stored, incoming.len)
+    }
+
+    /// Plans to copy the bytes `start..end` of a guest's frame into our pages, where they have a place.
+    pub(crate) fn copy_in<H: Hypervisor<Pages = P>>(
+        &mut self,
+        hv: &H,
+        at: usize,
+        start: usize,
+        end: usize,
+    ) -> bool {
+        let incoming = self.batch.incoming[at];
         let Origin::Guest { vif, .. } = incoming.origin else {
             return false;
         };
         let Some(dom) = self.doms[vif] else { return false };
-        if !self.pool.extend(incoming.frame, incoming.len) {
-            return false;
-        }
         self.batch.make_room(hv);
-        let mut ours = [Source {
-            side: CopySide::Own(0),
-            offset: 0,
-            len: 0,
-        }; MAX_PIECES];
-        let rest = self
-            .pool
-            .frame(incoming.frame)
-            .range(incoming.stored, incoming.len);
+        let mut ours = [Piece::default(); MAX_PIECES];
         let mut count = 0;
-        for (place, piece) in ours.iter_mut().zip(rest) {
-            *place = Source {
-                side: self.pool.side(piece.page),
-                offset: piece.offset,
-                len: piece.len,
-            };
+        for (place, piece) in ours
+            .iter_mut()
+            .zip(self.pool.frame(incoming.frame).range(start, end))
+        {
+            *place = piece;
             count += 1;
         }
         let mut ours = ours[..count].iter().copied();
         let Some(mut to) = ours.next() else { return false };
-        let its = incoming.first_fragment..incoming.first_fragment + incoming.fragments;
-        let mut skip = incoming.stored;
-        for index in its {
+        let (mut skip, mut wanted) = (start, end - start);
+        for index in incoming.first_fragment..incoming.first_fragment + incoming.fragments {
             let fragment = self.batch.fragments[index];
             let here = skip.min(fragment.len.into());
             skip -= here;
-            let (mut offset, mut left) = (fragment.offset + here as u16, fragment.len - here as u16);
+            let mut offset = fragment.offset + here as u16;
+            let mut left = wanted.min(usize::from(fragment.len) - here) as u16;
+            wanted -= usize::from(left);
             while left > 0 {
                 if to.len == 0 {
                     let Some(next) = ours.next() else { return false };
@@ -323,7 +328,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                 let len = left.min(to.len);
                 let op = CopyOp {
                     from: (CopySide::Granted(dom, fragment.gref), offset),
-                    to: (to.side, to.offset),
+                    to: (self.pool.side(to.page), to.offset),
                     len,
                 };
                 self.batch.copy(op, Purpose::Store(at as u16));

@@ -3,10 +3,10 @@
 use outrigger_devices::{NetDevice, RxChecksum};
 use outrigger_netif::{Checksum, Multicast, Taken, TxPacket};
 use outrigger_ring::SharedPages;
-use outrigger_xen::{CopyOp, CopySide, Hypervisor, Instant, PAGE_SIZE};
+use outrigger_xen::{Hypervisor, Instant, PAGE_SIZE};
 use xen_unikernel_abi::io::netif::{NETIF_RSP_ERROR, NETIF_RSP_OKAY};
 
-use crate::batch::{Incoming, Origin, Purpose};
+use crate::batch::{Incoming, Origin};
 use crate::counters::Drop;
 use crate::nic::Nic;
 use crate::packet::{HEAD_BYTES, Mac};
@@ -18,6 +18,8 @@ use crate::vif::Fault;
 
 /// Most packets that a queue may have taken in one turn.
 const PACKET_BUDGET: usize = 32;
+/// The part of all pages that is not for frames to a wire.
+pub(crate) const WIRE_RESERVE: usize = 4;
 /// Most slots, besides: a packet may be refused after it has used up many.
 const SLOT_BUDGET: u32 = 128;
 
@@ -38,14 +40,10 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                 self.active.insert(number);
                 continue;
             }
-            if congested {
-                self.starved.insert(number);
-                continue;
-            }
             let Some((vif, queue)) = self.places[number] else {
                 continue;
             };
-            match self.sense_queue(hv, number, (vif.into(), queue.into()), now) {
+            match self.sense_queue(hv, number, (vif.into(), queue.into()), congested, now) {
                 Ok(Sensed::Drained) => self.unchecked.insert(number),
                 Ok(Sensed::More) => self.active.insert(number),
                 Ok(Sensed::Full) => {
@@ -76,6 +74,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         hv: &H,
         number: usize,
         place: (usize, usize),
+        congested: bool,
         now: Instant,
     ) -> Result<Sensed, Fault> {
         let (mut packets, mut slots) = (0, 0);
@@ -95,7 +94,13 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             if !self.batch.has_room() {
                 return Ok(Sensed::Full);
             }
-            if self.pool.free() < MAX_PIECES {
+            // Whoever sends to a wire that is busy waits for it, and leaves pages to those who do not.
+            let reserve = if vif.to_wire {
+                self.pool.size() / WIRE_RESERVE
+            } else {
+                0
+            };
+            if (vif.to_wire && congested) || self.pool.free() < MAX_PIECES.max(reserve) {
                 return Ok(Sensed::Starved);
             }
             if let Some(rate) = &mut vif.rate
@@ -124,12 +129,12 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
     #[inline]
     fn accept<H: Hypervisor<Pages = P>>(&mut self, hv: &H, (vif, queue): (usize, usize), packet: &TxPacket) {
         let len = usize::from(packet.len);
-        let stored = len.min(HEAD_BYTES);
         let pages = (usize::from(FRAME_START) + len).div_ceil(PAGE_SIZE);
         let Some(served) = self.vifs[vif].as_mut() else {
             return;
         };
-        let dom = served.dom();
+        // What probably goes to the wire is copied in one go. If it does not, it goes on from our pages.
+        let stored = if served.to_wire { len } else { len.min(HEAD_BYTES) };
         let frame = if self.pool.promise(pages) {
             self.pool.begin()
         } else {
@@ -168,26 +173,9 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             wire: None,
             delivered: false,
         };
-        self.batch.make_room(hv);
-        let purpose = Purpose::Store(self.batch.incoming.len() as u16);
-        let first = self.pool.frame(frame).pieces()[0];
-        let side = self.pool.side(first.page);
-        let mut done = 0;
-        for index in packet.first_fragment..packet.first_fragment + packet.fragments {
-            let fragment = self.batch.fragments[index];
-            let here = usize::from(fragment.len).min(stored - done) as u16;
-            if here == 0 {
-                break;
-            }
-            let op = CopyOp {
-                from: (CopySide::Granted(dom, fragment.gref), fragment.offset),
-                to: (side, first.offset + done as u16),
-                len: here,
-            };
-            self.batch.copy(op, purpose);
-            done += usize::from(here);
-        }
+        let at = self.batch.incoming.len();
         self.batch.incoming.push(incoming);
+        self.copy_in(hv, at, 0, stored);
     }
 
     #[cold]

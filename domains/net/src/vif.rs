@@ -8,9 +8,7 @@ use alloc::vec::Vec;
 use outrigger_devices::{Gso, GsoKind, RxChecksum};
 use outrigger_netif::{Control, ControlRequest, ControlWords, Extra, HashControl, HashValue, MAPPING_SIZE};
 use outrigger_ring::{BackRing, Overflow, SharedPages};
-use outrigger_xen::{
-    CopyOp, CopySide, DomId, EventChannels, GrantError, GrantTable, Instant, MappedPages, Port,
-};
+use outrigger_xen::{CopyOp, CopySide, EventChannels, GrantError, GrantTable, Instant, MappedPages, Port};
 use outrigger_xenbus::DeviceId;
 
 use crate::counters::Counters;
@@ -105,6 +103,8 @@ pub(crate) struct Vif<P> {
     pub hash: HashControl,
     pub rate: Option<Bucket>,
     pub counters: Counters,
+    /// Its last frame went to a wire, so that its next one probably does.
+    pub to_wire: bool,
     /// Frames for which the guest had no pages, in order.
     pub waiting: VecDeque<Waiting>,
     /// Pages of ours that they are in.
@@ -129,6 +129,7 @@ impl<P: SharedPages + Clone> Vif<P> {
             hash: HashControl::new(1),
             rate: None,
             counters: Counters::default(),
+            to_wire: false,
             waiting: VecDeque::with_capacity(WAITING_MAX),
             waiting_pages: 0,
             waiting_since: Instant(0),
@@ -252,9 +253,5 @@ impl<P: SharedPages + Clone> Vif<P> {
         }
         self.hash = HashControl::new(1);
         self.broken = false;
-    }
-
-    pub fn dom(&self) -> DomId {
-        self.id.frontend
     }
 }
