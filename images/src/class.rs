@@ -3,7 +3,10 @@
 use serde::Deserialize;
 
 /// The classes known by name.
-const CLASSES: [(&str, &str); 1] = [("block", include_str!("../block.toml"))];
+const CLASSES: [(&str, &str); 2] = [
+    ("block", include_str!("../block.toml")),
+    ("net", include_str!("../net.toml")),
+];
 
 /// A class of driver domain: its image and what the image drives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,9 @@ pub struct Manifest {
     pub max_grant_frames: u32,
     /// `max_maptrack_frames` of the domain: pages of 256 handles, for what it maps of its guests.
     pub max_maptrack_frames: u32,
+    /// Keys of `[domain.NAME.options]`: each becomes a word `key=value` of the command line.
+    #[serde(default)]
+    pub options: Vec<String>,
     /// The devices the image has drivers for.
     pub drivers: Vec<Driver>,
 }

@@ -39,6 +39,9 @@ pub enum Fault {
     #[error("class {class} has no option {key:?}")]
     UnknownOption { class: String, key: String },
 
+    #[error("option {0:?} must be a string, or a list of strings, without spaces, commas and quotes")]
+    OptionValue(String),
+
     #[error("not a usable device tree: {0}")]
     DeviceTree(String),
     #[error("is the device tree of another board: its root is not compatible with {0:?}")]

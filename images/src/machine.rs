@@ -60,6 +60,8 @@ pub struct Domain {
     pub memory_mib: At<u32>,
     /// Level of its log; without it, the image's own.
     pub log: Option<Log>,
+    /// The class's own options, as words of the command line.
+    pub options: Vec<String>,
 }
 
 /// A value and the line of the machine file it stands on.
@@ -236,14 +238,19 @@ impl Source<'_> {
         if table.devices.is_empty() {
             return refuse(name.span(), Fault::NoDevices(name.into_inner()));
         }
-        // The block class has no options yet; a class that has some reads them here, each into a word of the
-        // command line.
-        if let Some(key) = table.options.into_keys().next() {
-            let fault = Fault::UnknownOption {
-                class: class.name.to_owned(),
-                key: key.as_ref().clone(),
-            };
-            return refuse(key.span(), fault);
+        let mut options = Vec::new();
+        for (key, value) in table.options {
+            if !class.manifest.options.contains(key.as_ref()) {
+                let fault = Fault::UnknownOption {
+                    class: class.name.to_owned(),
+                    key: key.as_ref().clone(),
+                };
+                return refuse(key.span(), fault);
+            }
+            match option_word(key.as_ref(), &value) {
+                Some(word) => options.push(word),
+                None => return refuse(key.span(), Fault::OptionValue(key.as_ref().clone())),
+            }
         }
         let memory_mib = match table.memory {
             Some(memory) => self.at(memory),
@@ -271,8 +278,30 @@ impl Source<'_> {
             devices,
             memory_mib,
             log: table.log,
+            options,
         })
     }
+}
+
+/// An option as a word of the command line: a list is joined by commas. `None` if that would not be one word, or not come
+/// apart again.
+fn option_word(key: &str, value: &toml::Value) -> Option<String> {
+    let items = match value {
+        toml::Value::Array(items) => items.as_slice(),
+        single => core::slice::from_ref(single),
+    };
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, ',' | '"' | '\'' | '\\');
+    let texts: Option<Vec<&str>> = items
+        .iter()
+        .map(|item| {
+            item.as_str()
+                .filter(|text| !text.is_empty() && text.chars().all(plain))
+        })
+        .collect();
+    Some(format!(
+        "{key}={}",
+        texts.filter(|texts| !texts.is_empty())?.join(",")
+    ))
 }
 
 /// Names that `xl` does not take for a domid, and that are file names.

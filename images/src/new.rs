@@ -35,7 +35,9 @@ pub fn machine_file(name: &str, board: &Board, base: Option<&BaseTree>) -> Strin
         // Without a device that is known to be there the domain is a comment: the file is good as it stands.
         let (hash, device) = match (fits.last(), base) {
             (Some(path), _) => ("", *path),
-            (None, None) if name == "qemu-virt" => ("", "/virtio_mmio@a003e00"),
+            // Transports of different pages: whatever QEMU is told to put there.
+            (None, None) if name == "qemu-virt" && class.name == "block" => ("", "/virtio_mmio@a003e00"),
+            (None, None) if name == "qemu-virt" => ("", "/virtio_mmio@a002e00"),
             _ => ("# ", "/path/of/a/device"),
         };
         let _ = write!(

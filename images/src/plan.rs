@@ -361,7 +361,10 @@ fn domain_plan(machine: &MachineFile, domain: &Domain, devices: Vec<Device>) -> 
         cmdline: domain
             .log
             .map(|log| format!("log={}", log.as_str()))
-            .unwrap_or_default(),
+            .into_iter()
+            .chain(domain.options.iter().cloned())
+            .collect::<Vec<_>>()
+            .join(" "),
         pages: merge(
             devices
                 .iter()

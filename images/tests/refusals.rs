@@ -94,6 +94,23 @@ fn missing_keys() {
 }
 
 #[test]
+fn options_that_are_no_words() {
+    let net = |options: &str| {
+        let machine = machine(DISK).replace("\"block\"", "\"net\"");
+        format!("{machine}[domain.block.options]\n{options}\n")
+    };
+    let line = net("").lines().count();
+    for value in ["3", "[]", "\"\"", "\"a b\"", "[\"a,b\"]"] {
+        machine_refused(
+            &net(&format!("segments = {value}")),
+            &format!(
+                "machine.toml:{line}: option \"segments\" must be a string, or a list of strings, without spaces, commas and quotes"
+            ),
+        );
+    }
+}
+
+#[test]
 fn unknown_names() {
     machine_refused(
         "board = \"pi\"\n",
@@ -101,7 +118,7 @@ fn unknown_names() {
     );
     machine_refused(
         &machine(DISK).replace("\"block\"", "\"blok\""),
-        "machine.toml:3: unknown class \"blok\" (known: block)",
+        "machine.toml:3: unknown class \"blok\" (known: block, net)",
     );
     machine_refused(
         &format!("{}log = \"loud\"\n", machine(DISK)),
