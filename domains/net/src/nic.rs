@@ -79,6 +79,8 @@ pub(crate) struct Nic<D> {
     in_flight: u32,
     /// How often each frame is with the card.
     held: Vec<u16>,
+    /// Which pages the card may receive into.
+    given: Vec<bool>,
     pub counters: Counters,
 }
 
@@ -101,6 +103,7 @@ impl<D: NetDevice> Nic<D> {
             dirty: false,
             in_flight: 0,
             held: Vec::new(),
+            given: Vec::new(),
             counters: Counters::default(),
         }
     }
@@ -181,6 +184,7 @@ impl<D: NetDevice> Nic<D> {
     pub fn refill<M: SharedPages>(&mut self, pool: &mut Pool<M>) {
         // Once: pages are added before cards are.
         self.held.resize(pool.size(), 0);
+        self.given.resize(pool.size(), false);
         for (queue, posted) in self.posted.iter_mut().enumerate() {
             while *posted < self.buffers {
                 let Some(page) = pool.take() else { return };
@@ -197,6 +201,7 @@ impl<D: NetDevice> Nic<D> {
                     break;
                 }
                 *posted += 1;
+                self.given[usize::from(page)] = true;
                 self.dirty = true;
             }
         }
@@ -216,6 +221,7 @@ impl<D: NetDevice> Nic<D> {
                 device,
                 in_flight,
                 held,
+                given,
                 posted,
                 counters,
                 ..
@@ -235,6 +241,11 @@ impl<D: NetDevice> Nic<D> {
             let mut assembly = None;
             let received = device.reap_rx(queue, left, &mut |buffer| {
                 left = left.saturating_sub(1);
+                // And so with pages.
+                let Some(given) = given.get_mut(buffer.tag.0 as usize).filter(|given| **given) else {
+                    return;
+                };
+                *given = false;
                 posted[queue] = posted[queue].saturating_sub(1);
                 receive(number, pool, batch, counters, &mut assembly, buffer);
             });
@@ -292,6 +303,11 @@ impl<D: NetDevice> Nic<D> {
                 pool.release(frame);
             }
         }
+        for page in 0..self.given.len() as u16 {
+            if core::mem::take(&mut self.given[usize::from(page)]) {
+                pool.put_back(page);
+            }
+        }
         self.in_flight = 0;
     }
 }
@@ -336,12 +352,8 @@ fn receive<M: SharedPages>(
     assembly: &mut Option<Assembly>,
     buffer: outrigger_devices::RxBuffer,
 ) {
-    let Ok(page) = u16::try_from(buffer.tag.0) else {
-        return;
-    };
-    if !pool.has(buffer.tag.0) {
-        return;
-    }
+    // One of ours: the caller has looked.
+    let page = buffer.tag.0 as u16;
     let current = match assembly {
         Some(current) => current,
         None => match pool.begin() {

@@ -172,11 +172,6 @@ impl<M: SharedPages> Pool<M> {
         &self.buffers[usize::from(page)]
     }
 
-    /// Whether there is such a page.
-    pub fn has(&self, page: u32) -> bool {
-        (page as usize) < self.buffers.len()
-    }
-
     pub fn side(&self, page: u16) -> CopySide {
         CopySide::Own(self.buffer(page).gfn)
     }
@@ -249,6 +244,7 @@ impl<M: SharedPages> Pool<M> {
     }
 
     /// A frame is over: its pages are free.
+    #[inline]
     pub fn end(&mut self, frame: u16) {
         let Frame {
             pieces,

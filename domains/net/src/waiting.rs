@@ -125,6 +125,11 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         let Some(ring) = vif.queues.get_mut(queue) else {
             return Ok(false);
         };
+        if self.batch.deliveries.len() == self.batch.deliveries.capacity() {
+            // It goes on in the next turn.
+            self.unasked = true;
+            return Ok(false);
+        }
         self.batch.sources.clear();
         for piece in self.pool.frame(frame).range(0, len) {
             self.batch.sources.push(Source {

@@ -40,6 +40,8 @@ pub struct Core {
     /// Frames that it holds at most.
     pub depth: usize,
     pub lie: Option<&'static str>,
+    /// Handed over as they are, once.
+    pub wild: Vec<RxBuffer>,
     pub commits: usize,
     pub quiesced: bool,
     armed: bool,
@@ -77,6 +79,7 @@ pub fn card(domain: &Domain, limits: NetLimits) -> (Card, Handle) {
         stalled: false,
         depth: 256,
         lie: None,
+        wild: Vec::new(),
         commits: 0,
         quiesced: false,
         armed: false,
@@ -190,6 +193,9 @@ impl NetDevice for Card {
     }
 
     fn reap_rx(&mut self, _: usize, most: usize, each: &mut dyn FnMut(RxBuffer)) -> Result<(), DeviceFault> {
+        for buffer in std::mem::take(&mut self.0.borrow_mut().wild) {
+            each(buffer);
+        }
         let mut handed = 0;
         while handed < most {
             let buffers = quiet(|| self.0.borrow_mut().fill());

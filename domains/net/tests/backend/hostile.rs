@@ -376,3 +376,37 @@ fn the_rate_is_held() {
     assert!(bytes.abs_diff(ideal) < ideal / 10, "{bytes} of {ideal}");
     assert_eq!(payload(1, 1).len(), 1);
 }
+
+#[test]
+fn lengths_and_tags_of_a_card_are_not_believed() {
+    use outrigger_devices::{RxBuffer, RxChecksum, Tag};
+    let world = World::new();
+    let (mut a, mut b) = pair(&world);
+    let buffer = |tag, offset, len, more| RxBuffer {
+        tag: Tag(tag),
+        offset,
+        len,
+        more,
+        checksum: RxChecksum::Unknown,
+        gso: None,
+    };
+    for round in 0..20 {
+        let mut wild = vec![
+            buffer(u32::MAX, 0, 100, false),
+            buffer(599, 0, 100, false),
+            buffer(70_000, 0, 100, true),
+        ];
+        // Pages that it may hold, with lengths that cannot be; the same page twice; a frame without end.
+        for tag in 500..600 {
+            wild.push(buffer(tag, 4000, 5000, tag % 2 == 0));
+            wild.push(buffer(tag, u32::MAX, u32::MAX, false));
+            wild.push(buffer(tag, 0, 0, tag % 3 == 0));
+        }
+        wild.push(buffer(560 + round, 0, 60, true));
+        world.card.borrow_mut().wild = wild;
+        world.card.borrow().interrupt();
+        world.settle();
+    }
+    assert!(a.collect().is_empty() && b.collect().is_empty());
+    still_talk(&world, &mut a, &mut b);
+}
