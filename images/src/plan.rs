@@ -5,7 +5,7 @@ pub(crate) mod sharing;
 
 use std::ops::RangeInclusive;
 
-use crate::boot::script::{Script, config_txt};
+use crate::boot::script::{Script, adopt_sh, config_txt};
 use crate::boot::{HostTree, Layout, Start, chosen, legacy};
 use crate::class::{Class, Driver};
 use crate::error::{Error, Fault};
@@ -193,6 +193,10 @@ impl<'a> Plan<'a> {
         let script = script.to_string();
         files.push(("boot.scr".to_owned(), legacy::script("outrigger", &script)));
         files.push(("boot.cmd".to_owned(), script.into_bytes()));
+        if started_by_xen {
+            let names = self.domains.iter().map(|domain| domain.name.as_str());
+            files.push(("adopt.sh".to_owned(), adopt_sh(names).into_bytes()));
+        }
         if firmware.config_txt {
             files.push(("config.txt".to_owned(), config_txt().into_bytes()));
         }

@@ -60,8 +60,16 @@ fn xen_starts_the_domains() {
     let bench = Bench::new(&machine("start = \"xen\"\n"), &virt());
     bench.build().unwrap();
     // No configuration: there is no xl to read it.
-    let files = ["block.dtb", "block.img", "boot.cmd", "boot.scr", "host.dtb"];
+    let files = [
+        "adopt.sh",
+        "block.dtb",
+        "block.img",
+        "boot.cmd",
+        "boot.scr",
+        "host.dtb",
+    ];
     assert_eq!(names(&bench.out()), files);
+    golden("adopt.sh", &text(&bench, "adopt.sh"));
     golden("xen.cmd", &text(&bench, "boot.cmd"));
     golden("xen.chosen.dts", &dts(&bench, "host.dtb", "/chosen"));
     golden("xen.block.dts", &dts(&bench, "block.dtb", "/"));

@@ -48,7 +48,7 @@ impl Display for Script<'_> {
             Start::Dom0 => writeln!(f, "# Dom0 starts the driver domains: xl create NAME.cfg.")?,
             Start::Xen => writeln!(
                 f,
-                "# Xen starts the driver domains itself, before Dom0; Dom0 runs init-dom0less once."
+                "# Xen starts the driver domains itself, before Dom0; Dom0 runs adopt.sh once."
             )?,
         }
         load(f, &layout.tree)?;
@@ -123,6 +123,28 @@ fn load(f: &mut Formatter<'_>, load: &Load) -> fmt::Result {
         ),
         _ => Ok(()),
     }
+}
+
+/// `adopt.sh`, for Dom0: takes on the driver domains that Xen has started, in the order of `/chosen`, which gives them
+/// their numbers.
+pub fn adopt_sh<'a>(domains: impl Iterator<Item = &'a str>) -> String {
+    let mut script = "#!/bin/sh\n\
+         # Run once in Dom0, when xenstored is up: takes on the driver domains that Xen has started.\n\
+         # Written by `outrigger build`.\n\
+         set -e\n\
+         PATH=\"$PATH:$(echo /usr/lib/xen*/bin /usr/libexec/xen/bin | tr ' ' ':')\"\n\
+         init-dom0less\n"
+        .to_owned();
+    for (index, name) in domains.enumerate() {
+        let domid = index + 1;
+        // As xl has it for a domain of its own: the domain may see what is asked of it.
+        script += &format!(
+            "\nxenstore-write /local/domain/{domid}/backend \"\"\n\
+             xenstore-chmod /local/domain/{domid}/backend n0 r{domid}\n\
+             xl rename dom0less-{domid} {name}\n"
+        );
+    }
+    script
 }
 
 /// `config.txt`: the firmware of a Raspberry Pi starts U-Boot, which runs the script.

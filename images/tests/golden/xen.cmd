@@ -3,7 +3,7 @@
 #
 # xsm=dummy: any guest may use a driver domain that Dom0 connects it to. Xen's default on many
 # systems, SILO, lets guests share memory with Dom0 only, and no driver domain could serve them.
-# Xen starts the driver domains itself, before Dom0; Dom0 runs init-dom0less once.
+# Xen starts the driver domains itself, before Dom0; Dom0 runs adopt.sh once.
 
 load ${devtype} ${devnum}:${distro_bootpart} 0x42000000 ${prefix}host.dtb || exit 1
 if itest 0x${filesize} -gt 0x200000; then echo "host.dtb is larger than 2 MiB"; exit 1; fi

@@ -1,0 +1,10 @@
+#!/bin/sh
+# Run once in Dom0, when xenstored is up: takes on the driver domains that Xen has started.
+# Written by `outrigger build`.
+set -e
+PATH="$PATH:$(echo /usr/lib/xen*/bin /usr/libexec/xen/bin | tr ' ' ':')"
+init-dom0less
+
+xenstore-write /local/domain/1/backend ""
+xenstore-chmod /local/domain/1/backend n0 r1
+xl rename dom0less-1 block
