@@ -183,9 +183,7 @@ impl<M: SharedPages> Pool<M> {
 
     /// A frame without pieces. There is one for each page.
     pub fn begin(&mut self) -> Option<u16> {
-        let frame = self.free_frames.pop()?;
-        self.frames[usize::from(frame)] = Frame::EMPTY;
-        Some(frame)
+        self.free_frames.pop()
     }
 
     pub fn frame(&self, frame: u16) -> &Frame {
@@ -246,20 +244,16 @@ impl<M: SharedPages> Pool<M> {
     /// A frame is over: its pages are free.
     #[inline]
     pub fn end(&mut self, frame: u16) {
-        let Frame {
-            pieces,
-            count,
-            headers,
-            header_pages,
-            ..
-        } = *self.frame(frame);
-        for piece in &pieces[..usize::from(count)] {
-            self.put_back(piece.page);
+        let Self { frames, free, .. } = self;
+        let it = &mut frames[usize::from(frame)];
+        let headers = &it.headers[..usize::from(it.header_pages)];
+        let pages = it.pieces().iter().map(|piece| piece.page);
+        for page in pages.chain(headers.iter().copied()) {
+            debug_assert!(!free.contains(&page), "a page is free once");
+            free.push(page);
         }
-        for page in &headers[..usize::from(header_pages)] {
-            self.put_back(*page);
-        }
-        *self.frame_mut(frame) = Frame::EMPTY;
+        // As it is for the next one.
+        (it.count, it.header_pages, it.in_flight) = (0, 0, 0);
         self.free_frames.push(frame);
     }
 
