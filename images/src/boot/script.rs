@@ -137,10 +137,9 @@ pub fn adopt_sh<'a>(domains: impl Iterator<Item = &'a str>) -> String {
         .to_owned();
     for (index, name) in domains.enumerate() {
         let domid = index + 1;
-        // As xl has it for a domain of its own: the domain may see what is asked of it.
+        // As xl has it for a domain of its own: what Dom0 makes below, such as its backends, the domain may read.
         script += &format!(
-            "\nxenstore-write /local/domain/{domid}/backend \"\"\n\
-             xenstore-chmod /local/domain/{domid}/backend n0 r{domid}\n\
+            "\nxenstore-chmod /local/domain/{domid} n0 r{domid}\n\
              xl rename dom0less-{domid} {name}\n"
         );
     }

@@ -5,6 +5,5 @@ set -e
 PATH="$PATH:$(echo /usr/lib/xen*/bin /usr/libexec/xen/bin | tr ' ' ':')"
 init-dom0less
 
-xenstore-write /local/domain/1/backend ""
-xenstore-chmod /local/domain/1/backend n0 r1
+xenstore-chmod /local/domain/1 n0 r1
 xl rename dom0less-1 block
