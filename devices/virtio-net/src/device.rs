@@ -338,8 +338,8 @@ impl<R: RegisterIo, M: SharedPages + Clone> NetDevice for VirtioNet<R, M> {
             return false;
         }
         let pair = &mut self.pairs[queue];
-        let received = pair.receive.arm();
-        received | (sent && pair.transmit.arm())
+        // Whoever has received something takes another turn anyway.
+        pair.receive.arm() || (sent && pair.transmit.arm())
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 
 mod rig;
 
-use outrigger_devices::{GsoKind, NetDevice, Tag};
+use outrigger_devices::{DmaSegment, GsoKind, NetDevice};
 use outrigger_virtio_model::{NetOffer, Order};
 use outrigger_virtio_net::Options;
 use proptest::prelude::*;
@@ -321,11 +321,33 @@ fn frames_that_the_card_never_sees() {
     rig.drain();
 }
 
+/// Posts so many bytes at the start of the page that the tag names, or at `offset` in another.
+fn post_astray(own: bool, offset: u32, len: u32) {
+    let mut rig = Rig::new(NetOffer::default(), Options::default());
+    let tag = rig.post(0, 0, 4096).expect("room");
+    let (_, mut segment) = rig.segments(&[tag])[0];
+    let other = rig.bus.data_page().page.segment(offset, 1).expect("a byte");
+    segment = DmaSegment {
+        addr: if own { segment.addr } else { other.addr },
+        len,
+    };
+    let _panics = rig.net.post(0, tag, segment);
+}
+
 #[test]
 #[should_panic(expected = "the page that its tag names")]
 fn a_buffer_of_another_page_is_our_own_bug() {
-    let mut rig = Rig::new(NetOffer::default(), Options::default());
-    let page = rig.bus.data_page();
-    let segment = page.page.segment(0, 4096).expect("a page");
-    let _panics = rig.net.post(0, Tag(3), segment);
+    post_astray(false, 0, 4096);
+}
+
+#[test]
+#[should_panic(expected = "the page that its tag names")]
+fn a_buffer_past_its_page_is_our_own_bug() {
+    post_astray(true, 0, 4104);
+}
+
+#[test]
+#[should_panic(expected = "the page that its tag names")]
+fn a_buffer_without_room_for_a_header_is_our_own_bug() {
+    post_astray(true, 0, 11);
 }
