@@ -94,4 +94,12 @@ impl<P: SharedPages + Clone> Ring<P> {
             self.ring.final_check()
         }
     }
+    /// Whether the frontend has added requests, without asking it to tell.
+    ///
+    /// # Errors
+    /// The frontend broke the ring.
+    #[inline]
+    pub fn has_requests(&self) -> Result<bool, Overflow> {
+        Ok(!self.closing && self.ring.pending()? > 0)
+    }
 }

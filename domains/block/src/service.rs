@@ -319,16 +319,23 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         if !self.closing.is_empty() {
             self.release_closed(hv);
         }
-        if self.active.is_empty() {
-            for index in self.unchecked.take().iter() {
-                let Some(served) = &mut self.rings[index] else {
-                    continue;
-                };
-                match served.ring.final_check() {
-                    Ok(true) => self.active.insert(index),
-                    Ok(false) => {}
-                    Err(overflow) => self.break_ring(index, overflow),
-                }
+        // While some ring keeps us busy, a look at the others is enough, but a look there must be: their frontends do not
+        // notify us of what they add before they were asked to.
+        let asleep_next = self.active.is_empty();
+        for index in self.unchecked.take().iter() {
+            let Some(served) = &mut self.rings[index] else {
+                continue;
+            };
+            let more = if asleep_next {
+                served.ring.final_check()
+            } else {
+                served.ring.has_requests()
+            };
+            match more {
+                Ok(true) => self.active.insert(index),
+                Ok(false) if asleep_next => {}
+                Ok(false) => self.unchecked.insert(index),
+                Err(overflow) => self.break_ring(index, overflow),
             }
         }
         let mut more_work = !self.active.is_empty();

@@ -22,7 +22,7 @@ use crate::{Shared, hypercalls};
 const DMA_SLOTS: usize = 16_384;
 
 /// Operations a hypercall. More go in several.
-const BATCH: usize = 64;
+const BATCH: usize = 128;
 
 /// The domain's grant table and its two windows.
 pub(crate) struct Grants {

@@ -147,28 +147,37 @@ fn a_busy_ring_does_not_starve_another() {
         busy.data(0, READ, 0, &[buffer.whole()]);
     }
     busy.kick(0);
-    let id = calm.data(0, READ, 8, &[mine.whole()]);
-    calm.kick(0);
-    world.disk().seen.clear();
-    for turn in 0.. {
-        assert!(turn < 3, "the calm guest's request is served within two turns");
-        world.turn(Wake {
-            events: true,
-            ..Wake::default()
-        });
-        busy.collect();
-        while busy.rings[0].free() > 0 {
-            busy.data(0, READ, 0, &[buffer.whole()]);
+    // The first one finds the backend asleep. The next ones find it busy: nobody asked to be notified of them.
+    for round in 0..5 {
+        let id = calm.data(0, READ, 8, &[mine.whole()]);
+        calm.kick(0);
+        world.disk().seen.clear();
+        for turn in 0.. {
+            assert!(
+                turn < 3,
+                "the calm guest's request {round} is served within two turns"
+            );
+            world.turn(Wake {
+                events: true,
+                ..Wake::default()
+            });
+            busy.collect();
+            while busy.rings[0].free() > 0 {
+                busy.data(0, READ, 0, &[buffer.whole()]);
+            }
+            busy.kick(0);
+            calm.collect();
+            if calm.answer(id).is_some() {
+                break;
+            }
         }
-        busy.kick(0);
-        calm.collect();
-        if calm.answer(id).is_some() {
-            break;
-        }
+        let disk = world.disk();
+        let before = disk.seen.iter().position(|seen| seen.sector == 8).unwrap();
+        assert!(
+            before <= 128,
+            "{before} of the busy one's requests came before it"
+        );
     }
-    let disk = world.disk();
-    let before = disk.seen.iter().position(|seen| seen.sector == 8).unwrap();
-    assert!(before <= 64, "{before} of the busy one's requests came before it");
 }
 
 #[test]
