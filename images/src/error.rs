@@ -148,6 +148,27 @@ pub enum Fault {
     NotAFile,
 }
 
+impl Fault {
+    /// How to mend it, where that does not follow from what is wrong.
+    pub fn mend(&self) -> Option<&'static str> {
+        match self {
+            Self::SharedPage { .. } | Self::SharedInterrupt { .. } => Some(
+                "give both to one domain, or keep the other from everybody: withhold = [\"…\"] beside board",
+            ),
+            Self::AmbiguousNode { .. } => Some("name it by its full path"),
+            Self::NoDriver { .. } => Some("`outrigger devices` says which class drives which device"),
+            Self::OtherBoard(_) => Some("`outrigger new --base-dtb` finds the board of a device tree"),
+            Self::Disabled(_) => {
+                Some("enable it (status = \"okay\") in the device tree that the machine boots with")
+            }
+            Self::NoFirmware(_) => {
+                Some("add [boot] with xen = \"console=…\" and load = ADDRESS to the board file")
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Error {
     /// A fault of a whole file.
     pub fn at(place: &Path, fault: Fault) -> Self {

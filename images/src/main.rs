@@ -12,6 +12,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
+            if let Some(mend) = error.fault.mend() {
+                eprintln!("help: {mend}");
+            }
             ExitCode::FAILURE
         }
     }

@@ -195,7 +195,8 @@ fn new_writes_a_file_that_can_be_checked() {
     );
     assert_eq!(
         fails(&bench, &["new", "raspberrypi-4", "--base-dtb", "virt.dtb"]),
-        "error: virt.dtb: is the device tree of another board: its root is not compatible with \"raspberrypi,4-model-b\"\n"
+        "error: virt.dtb: is the device tree of another board: its root is not compatible with \"raspberrypi,4-model-b\"\n\
+         help: `outrigger new --base-dtb` finds the board of a device tree\n"
     );
 }
 
