@@ -11,7 +11,7 @@ use xen_unikernel_abi::event_channel::{
 use xen_unikernel_abi::grant_table::{GnttabCopy, GnttabMapGrantRef, GnttabUnmapGrantRef};
 use xen_unikernel_abi::hvm::{HVMOP_get_param, XenHvmParam};
 use xen_unikernel_abi::memory::{XENMEM_add_to_physmap, XenAddToPhysmap};
-use xen_unikernel_abi::sched::{SCHEDOP_shutdown, SchedShutdown};
+use xen_unikernel_abi::sched::{SCHEDOP_shutdown, SCHEDOP_yield, SchedShutdown};
 use xen_unikernel_abi::vcpu::{VCPUOP_register_vcpu_info, VcpuRegisterVcpuInfo};
 use xen_unikernel_abi::xen::{
     __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op, __HYPERVISOR_hvm_op, __HYPERVISOR_memory_op,
@@ -139,6 +139,11 @@ pub(crate) fn register_vcpu_info(mfn: u64, offset: u32) -> Result<(), Errno> {
     // shared pages.
     let result = unsafe { hypercall(__HYPERVISOR_vcpu_op, args) };
     if result < 0 { Err(Errno(result)) } else { Ok(()) }
+}
+
+/// Lets other domains run first.
+pub(crate) fn yield_processor() {
+    let _ = with(__HYPERVISOR_sched_op, SCHEDOP_yield, &mut ());
 }
 
 /// Ends the domain (`SHUTDOWN_*`). Returns only if Xen refuses.

@@ -8,7 +8,7 @@ use core::task::Poll;
 
 use log::{LevelFilter, warn};
 use outrigger_xen::xenstore::{XenStore, poll_once};
-use outrigger_xen::{Clock, Cpu, DomId, PAGE_SIZE};
+use outrigger_xen::{Clock, Cpu, DomId, PAGE_SIZE, Port};
 use xen_unikernel_abi::memory::{XENMAPSPACE_grant_table, XENMAPSPACE_shared_info};
 
 use crate::event::{self, Events};
@@ -109,11 +109,14 @@ pub(crate) fn start(device_tree: usize) -> ! {
     let events = Events::new(shared_info, vcpu_info);
     let (page_store, port_store) = description.store;
     events.unmask(port_store);
+    let mut processor = description.processor;
+    if description.store_is_late {
+        await_event(port_store, &mut processor, &events);
+    }
     let store: &'static XenStore<Shared> = Box::leak(Box::new(XenStore::new(page_store, move || {
         event::send(port_store)
     })));
 
-    let mut processor = description.processor;
     let domid = own_domid(store, &mut processor, &events);
     let xen: &'static Xen = Box::leak(Box::new(Xen {
         domid,
@@ -132,6 +135,18 @@ pub(crate) fn start(device_tree: usize) -> ! {
     };
     // SAFETY: `image!` defines it with this signature; without it the image does not link.
     unsafe { outrigger_main(machine) }
+}
+
+/// Waits until `port` has an event. xenstored empties the rings when it takes a domain on, and says so with the first.
+fn await_event(port: Port, processor: &mut Processor, events: &Events) {
+    use outrigger_xen::EventChannels;
+    let mut came = false;
+    while !came {
+        events.take_pending(&mut |pending| came |= pending == port);
+        if !came {
+            processor.wait(None);
+        }
+    }
 }
 
 /// The domain's real number, which only XenStore tells.

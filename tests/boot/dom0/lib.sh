@@ -93,6 +93,7 @@ memory = $guest_mib
 vcpus = ${GUEST_VCPUS:-1}
 extra = "console=hvc0 cma=0 loglevel=5 job=$guest_job token=$TOKEN blkfront=$GUEST_BLKFRONT"
 disk = [ $guest_disks ]
+vif = [ ${GUEST_VIF:+"'$GUEST_VIF'"} ]
 on_crash = "destroy"
 CFG
     rm -f "$(log_of "$guest_name")"

@@ -24,10 +24,14 @@ use crate::image;
 pub struct Scenario {
     /// Its name; `tests/boot/scenarios/NAME.sh` is what Dom0 runs, `target/boot/NAME/` holds its logs.
     pub name: &'static str,
-    /// Who serves the disks.
+    /// Who serves the devices.
     pub backend: Backend,
     /// The disks of the machine.
     pub disks: &'static [Disk],
+    /// The version of the machine's interrupt controller, 2 or 3.
+    pub gic: u8,
+    /// The virtio-mmio transport of the machine's network card, if it has one. On its wire is QEMU's own gateway, 10.0.2.2.
+    pub nic: Option<u8>,
     /// Whether the guests' ramdisk holds fio (which is large).
     pub fio: bool,
     /// The checks that must be reported as passed.
@@ -36,7 +40,7 @@ pub struct Scenario {
     pub timeout: Duration,
 }
 
-/// Who serves disks to the guests.
+/// Who serves devices to the guests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
     /// Linux in Dom0: the stand-in that proves the harness, and the peer to measure against.

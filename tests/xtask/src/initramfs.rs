@@ -207,7 +207,7 @@ impl Sources {
         modules::add(
             &mut archive,
             &self.linux,
-            &["xen-blkfront", "ext4", "crc32c_generic"],
+            &["xen-blkfront", "xen-netfront", "ext4", "crc32c_generic"],
         )?;
         archive.programs_from(scripts, "")?;
         archive.programs_from(&scripts.join("jobs"), "jobs")?;

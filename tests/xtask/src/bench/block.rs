@@ -118,6 +118,8 @@ impl Peer {
                 Medium::Null => &[NULL],
                 Medium::File => &[FILE],
             },
+            gic: 2,
+            nic: None,
             fio: true,
             checks: &["measured"],
             timeout: Duration::from_secs(900),

@@ -26,6 +26,10 @@ const RAMDISK_ADDRESS: u64 = 0x4e00_0000;
 pub struct Board {
     /// RAM in MiB.
     pub memory_mib: u32,
+    /// The version of the interrupt controller.
+    pub gic: u8,
+    /// The transport of the network card, if there is one.
+    pub nic: Option<u8>,
     /// The disks and their images; disk N has the serial number `virtioN`.
     pub disks: Vec<(Disk, PathBuf)>,
     /// Whether the machine's clock skips time in which all of it waits.
@@ -78,12 +82,13 @@ impl Board {
     fn base(&self, qemu: &mut Command, machine_options: &str) {
         qemu.args([
             "-M",
-            &format!("virt,virtualization=on,gic-version=2{machine_options}"),
+            &format!("virt,virtualization=on,gic-version={}{machine_options}", self.gic),
             "-cpu",
             "cortex-a72",
         ]);
         qemu.args(["-smp", "1", "-m", &self.memory_mib.to_string()]);
-        qemu.args(["-nic", "none", "-display", "none", "-no-reboot"]);
+        // No card but the one that `devices` may add.
+        qemu.args(["-nodefaults", "-display", "none", "-no-reboot"]);
         qemu.args(["-global", "virtio-mmio.force-legacy=false"]);
         let sleep = if self.skip_idle { "off" } else { "on" };
         qemu.args(["-icount", &format!("shift=2,sleep={sleep}")]);
@@ -96,6 +101,12 @@ impl Board {
         // Dom0's own device: transport 0, on a page of registers that no driver domain gets.
         qemu.args(["-device", "virtio-serial-device,bus=virtio-mmio-bus.0"]);
         qemu.args(["-device", "virtserialport,chardev=port,name=outrigger"]);
+        if let Some(transport) = self.nic {
+            // Restricted: nothing on this wire reaches the host.
+            qemu.args(["-netdev", "user,id=wire,restrict=on"]);
+            let device = format!("virtio-net-device,netdev=wire,bus=virtio-mmio-bus.{transport}");
+            qemu.args(["-device", &device]);
+        }
         for (index, (disk, image)) in self.disks.iter().enumerate() {
             // `cache=unsafe`: a test's disk does not outlive its machine, and host flushes would measure the host.
             let options = "format=raw,if=none,cache=unsafe,discard=unmap,detect-zeroes=off";

@@ -182,6 +182,8 @@ impl Runner {
         }
         let board = Board {
             memory_mib: 2048,
+            gic: scenario.gic,
+            nic: scenario.nic,
             disks,
             skip_idle: additions.skip_idle,
         };

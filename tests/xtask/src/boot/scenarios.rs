@@ -9,10 +9,10 @@ use std::time::Duration;
 use super::{Backend, Content, Disk, Scenario, Slice};
 
 /// Every scenario that can be booted by name.
-pub const ALL: &[Scenario] = &[BLOCK, BLOCK_FIO, DEMO, STAND_IN, STAND_IN_FIO];
+pub const ALL: &[Scenario] = &[BLOCK, BLOCK_FIO, NET, DEMO, STAND_IN, STAND_IN_FIO];
 
 /// Those that `cargo xtask test` boots, in this order.
-pub const TESTED: &[Scenario] = &[BLOCK, BLOCK_FIO];
+pub const TESTED: &[Scenario] = &[BLOCK, BLOCK_FIO, NET];
 
 /// A partitioned disk: two file systems and a blank slice.
 const SYSTEM_DISK: Disk = Disk {
@@ -66,6 +66,8 @@ const BLOCK: Scenario = Scenario {
     name: "block",
     backend: Backend::DriverDomain(BLOCK_MACHINE),
     disks: &[SYSTEM_DISK, WHOLE_DISK],
+    gic: 2,
+    nic: None,
     fio: false,
     checks: &[
         "guest created before its driver domain is ready",
@@ -89,6 +91,8 @@ const BLOCK_FIO: Scenario = Scenario {
     name: "block-fio",
     backend: Backend::DriverDomain(BLOCK_MACHINE),
     disks: &[SYSTEM_DISK, WHOLE_DISK],
+    gic: 2,
+    nic: None,
     fio: true,
     checks: &[
         "driver domain ready",
@@ -99,11 +103,47 @@ const BLOCK_FIO: Scenario = Scenario {
     timeout: Duration::from_secs(900),
 };
 
+/// A disk and a network card, each with a driver domain of its own.
+const NET_MACHINE: &str = r#"
+board = "qemu-virt"
+
+[domain.block]
+class = "block"
+devices = ["/virtio_mmio@a003e00"]
+
+[domain.net]
+class = "net"
+devices = ["/virtio_mmio@a002e00"]
+
+[domain.net.options]
+segments = ["xenbr0:net0", "private"]
+"#;
+
+/// Two guests, a wire and a segment apart, on a machine with the other interrupt controller.
+const NET: Scenario = Scenario {
+    name: "net",
+    backend: Backend::DriverDomain(NET_MACHINE),
+    disks: &[SYSTEM_DISK],
+    gic: 3,
+    nic: Some(23),
+    fio: false,
+    checks: &[
+        "both driver domains ready",
+        "guest to wire, guest to guest, and a file each way",
+        "a segment is private",
+        "disk and network in one guest",
+        "xl shutdown of the network domain",
+    ],
+    timeout: Duration::from_secs(600),
+};
+
 /// What a user sees first.
 pub const DEMO: Scenario = Scenario {
     name: "demo",
     backend: Backend::DriverDomain(BLOCK_MACHINE),
     disks: &[SYSTEM_DISK, WHOLE_DISK],
+    gic: 2,
+    nic: None,
     fio: false,
     checks: &[
         "driver domain ready",
@@ -120,6 +160,8 @@ const STAND_IN: Scenario = Scenario {
     name: "stand-in",
     backend: Backend::Linux,
     disks: &[SYSTEM_DISK, WHOLE_DISK],
+    gic: 2,
+    nic: None,
     fio: false,
     checks: &[
         "ext4 with known hashes",
@@ -136,6 +178,8 @@ const STAND_IN_FIO: Scenario = Scenario {
     name: "stand-in-fio",
     backend: Backend::Linux,
     disks: &[SYSTEM_DISK, WHOLE_DISK],
+    gic: 2,
+    nic: None,
     fio: true,
     checks: &["fio verify=crc32c over the whole disk"],
     timeout: Duration::from_secs(900),

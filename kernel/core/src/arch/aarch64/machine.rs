@@ -17,7 +17,7 @@ use super::gic::{Gic, Trigger};
 use super::mmu::{CannotMap, Mmu, Use};
 use super::processor::Processor;
 use super::timer::Timer;
-use crate::hypercalls::{Errno, hvm_param};
+use crate::hypercalls::{Errno, hvm_param, yield_processor};
 use crate::pages::Pages;
 use crate::{Device, Registers, Shared, heap};
 
@@ -33,6 +33,8 @@ pub(crate) struct Description {
     pub(crate) dma_window: Range<u64>,
     pub(crate) console: (Shared, Port),
     pub(crate) store: (Shared, Port),
+    /// Whether the XenStore page came while we ran: then it is good only after xenstored's first event.
+    pub(crate) store_is_late: bool,
     pub(crate) devices: Vec<Device>,
 }
 
@@ -148,9 +150,13 @@ pub(crate) unsafe fn describe(device_tree: usize) -> Result<Description, Unusabl
         second.start..second.end.min(second.start + (128 << 10)),
         Use::Device,
     )?;
-    let console = hvm_param(HVM_PARAM_CONSOLE_PFN)? * PAGE;
-    let store = hvm_param(HVM_PARAM_STORE_PFN)? * PAGE;
-    for page in [console, store] {
+    let console = match hvm_param(HVM_PARAM_CONSOLE_PFN)? {
+        0 | NO_PAGE => None,
+        frame => Some(frame * PAGE),
+    };
+    let (store, store_is_late) = store_frame()?;
+    let store = store * PAGE;
+    for page in console.into_iter().chain([store]) {
         mmu.map(page..page + PAGE, Use::Data)?;
     }
     for node in passthrough.iter().flat_map(|node| node.children()) {
@@ -209,16 +215,38 @@ pub(crate) unsafe fn describe(device_tree: usize) -> Result<Description, Unusabl
         .unwrap_or_default();
     // SAFETY: both pages are shared with Xen's daemons for good, are mapped above and lie outside RAM.
     let shared = |at: u64| unsafe { Shared::new(at as usize, PAGE_SIZE) };
+    // Without a console, what is written goes to a page that nobody reads; the event for it fails, which is no matter.
+    let console = match console {
+        Some(page) => (shared(page), Port(hvm_param(HVM_PARAM_CONSOLE_EVTCHN)? as u32)),
+        None => (pages.take().ok_or(Unusable::PageTables)?, Port(0)),
+    };
     Ok(Description {
         command_line: command_line.leak(),
         processor,
         pages,
         window,
         dma_window,
-        console: (shared(console), Port(hvm_param(HVM_PARAM_CONSOLE_EVTCHN)? as u32)),
+        console,
+        store_is_late,
         store: (shared(store), Port(hvm_param(HVM_PARAM_STORE_EVTCHN)? as u32)),
         devices,
     })
+}
+
+/// What Xen says of a page that a domain does not have, or not yet.
+const NO_PAGE: u64 = u64::MAX;
+
+/// The frame of the XenStore page, and whether it came late. A domain that Xen itself has started ("dom0less") gets it
+/// only when Dom0's `init-dom0less` comes by, and has nothing to do before.
+fn store_frame() -> Result<(u64, bool), Errno> {
+    let mut late = false;
+    loop {
+        match hvm_param(HVM_PARAM_STORE_PFN)? {
+            NO_PAGE => yield_processor(),
+            frame => return Ok((frame, late)),
+        }
+        late = true;
+    }
 }
 
 /// The address ranges of a node's `reg`. Impossible ones are left out.
