@@ -10,7 +10,7 @@ use outrigger_blkif::Status;
 use outrigger_devices::{BlockDevice, DmaMemory, Status as DeviceStatus};
 use outrigger_ring::SharedPages;
 use outrigger_xen::{GrantTable, Hypervisor, Instant, Wake};
-use outrigger_xenbus::{DeviceId, Service, TurnOutcome};
+use outrigger_xenbus::{DeviceId, TurnOutcome};
 
 use crate::budget::{Allowance, Budget, Ledger};
 use crate::disk::{Disk, OWN_TAG, Reading};
@@ -141,16 +141,6 @@ impl<'h, H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'h, H, D, M> {
             other_events,
             ..state.settle(self.hv)
         }
-    }
-}
-
-impl<H: Hypervisor, D: BlockDevice, M: SharedPages> Service for Block<'_, H, D, M> {
-    fn turn(&self, wake: Wake) -> TurnOutcome {
-        Block::turn(self, wake)
-    }
-
-    fn has_work(&self) -> bool {
-        Block::has_work(self)
     }
 }
 

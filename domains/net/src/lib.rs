@@ -33,6 +33,7 @@ mod plan;
 mod pool;
 mod queue;
 mod rate;
+mod receive;
 pub mod segment;
 mod sense;
 mod service;
