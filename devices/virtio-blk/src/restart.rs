@@ -1,11 +1,8 @@
 //! Up again after a fault, in the same memory.
 
-use core::cell::RefCell;
-
-use alloc::vec::Vec;
-
-use outrigger_devices::{DmaMemory, DmaPool, RegisterIo};
+use outrigger_devices::RegisterIo;
 use outrigger_ring::SharedPages;
+use outrigger_virtio::OwnPages;
 
 use crate::{ProbeError, VirtioBlk};
 
@@ -19,20 +16,6 @@ impl<R: RegisterIo, M: SharedPages + Clone> VirtioBlk<R, M> {
         let (transport, queues, options) = self.into_parts();
         let pages = queues.into_iter().flat_map(|queue| queue.into_pages()).collect();
         // Probing resets the device before it takes the first page.
-        Self::probe(transport.into_inner(), &OwnPages(RefCell::new(pages)), options)
-    }
-}
-
-struct OwnPages<M>(RefCell<Vec<DmaMemory<M>>>);
-
-impl<M: SharedPages + Clone> DmaPool for OwnPages<M> {
-    type Memory = M;
-
-    fn page(&self) -> Option<DmaMemory<M>> {
-        let page = self.0.borrow_mut().pop()?;
-        for at in (0..page.memory.len()).step_by(8) {
-            page.memory.store_u64(at, 0);
-        }
-        Some(page)
+        Self::probe(transport.into_inner(), &OwnPages::new(pages), options)
     }
 }

@@ -1,11 +1,10 @@
 //! Up again after a fault, in the same memory.
 
-use core::cell::RefCell;
-
 use alloc::vec::Vec;
 
-use outrigger_devices::{DmaMemory, DmaPool, RegisterIo};
+use outrigger_devices::RegisterIo;
 use outrigger_ring::SharedPages;
+use outrigger_virtio::OwnPages;
 
 use crate::device::Parts;
 use crate::{ProbeError, VirtioNet};
@@ -31,25 +30,6 @@ impl<R: RegisterIo, M: SharedPages + Clone> VirtioNet<R, M> {
         }
         pages.extend(control.into_iter().flat_map(|queue| queue.into_pages()));
         // Probing resets the card before it takes the first page.
-        Self::probe(
-            transport.into_inner(),
-            &OwnPages(RefCell::new(pages)),
-            buffers,
-            options,
-        )
-    }
-}
-
-struct OwnPages<M>(RefCell<Vec<DmaMemory<M>>>);
-
-impl<M: SharedPages + Clone> DmaPool for OwnPages<M> {
-    type Memory = M;
-
-    fn page(&self) -> Option<DmaMemory<M>> {
-        let page = self.0.borrow_mut().pop()?;
-        for at in (0..page.memory.len()).step_by(8) {
-            page.memory.store_u64(at, 0);
-        }
-        Some(page)
+        Self::probe(transport.into_inner(), &OwnPages::new(pages), buffers, options)
     }
 }

@@ -28,9 +28,11 @@ mod descriptor;
 mod event;
 pub mod feature;
 mod mmio;
+mod own_pages;
 mod queue;
 
 pub use descriptor::{DESCRIPTOR_BYTES, Flags, write_descriptor, write_link};
 pub use event::need_event;
 pub use mmio::{Cause, DeviceId, Transport, TransportError};
+pub use own_pages::OwnPages;
 pub use queue::{NoMemory, QueueAddresses, SplitQueue, Used};
