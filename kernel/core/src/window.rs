@@ -112,7 +112,7 @@ mod tests {
     fn slots_come_and_go() {
         let mut window = Window::new(0x1000_0000..0x1000_4000, 100);
         let all: Vec<u32> = core::iter::from_fn(|| window.take()).collect();
-        assert_eq!(all, [0, 1, 2, 3]);
+        assert_eq!((all.as_slice(), window.slots()), (&[0, 1, 2, 3][..], 4));
         assert_eq!(window.free, 0);
         window.set(2, 77);
         assert_eq!(window.handle(2), Some(77));
