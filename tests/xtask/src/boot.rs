@@ -15,7 +15,9 @@ use anyhow::{Context, Result, bail};
 
 use disk::Slice;
 pub use disk::{Content, Disk};
+pub use machine::Board;
 pub use run::{Additions, Runner};
+pub use tools::HostTools;
 
 use crate::image;
 

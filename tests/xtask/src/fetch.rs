@@ -133,6 +133,16 @@ pub const PYTHON: PackageSet = PackageSet {
     exclude: &[],
 };
 
+/// What checks the device trees we write. Its C library is [`QEMU`]'s.
+pub const DTC: PackageSet = PackageSet {
+    name: "dtc",
+    architecture: Architecture::Host,
+    release: Release::Trixie,
+    packages: &["device-tree-compiler"],
+    dependencies: Dependencies::Only(&["libfdt1", "libyaml-0-2"]),
+    exclude: &[],
+};
+
 /// A Rust compiler for the guest, for hosts whose rustup has no bare-metal target.
 pub const RUST: PackageSet = PackageSet {
     name: "rust",
@@ -262,7 +272,7 @@ pub fn check_host() -> Result<()> {
 
 /// Brings everything into the cache.
 pub fn everything() -> Result<()> {
-    for set in [&QEMU, &XEN, &LINUX, &PYTHON] {
+    for set in [&QEMU, &XEN, &LINUX, &PYTHON, &DTC] {
         println!("{:8} {}", set.name, set.root()?.display());
     }
     println!(

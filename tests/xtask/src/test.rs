@@ -1,6 +1,8 @@
 //! `cargo xtask test`: the rules of the house, the host tests of every crate, then the boot tests; the last line counts
 //! them all.
 
+mod inputs;
+
 use std::env;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
@@ -35,11 +37,13 @@ pub fn everything() -> Result<ExitCode> {
 
 /// Runs `cargo test` for the workspace; returns how many tests passed and how many did not.
 fn host() -> Result<(usize, usize)> {
+    let inputs = inputs::prepare()?;
     eprintln!("test: host tests of every crate");
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(image::workspace())
-        .args(["test", "--quiet", "--workspace", "--no-fail-fast"]);
+        .args(["test", "--quiet", "--workspace", "--no-fail-fast"])
+        .envs(inputs);
     let mut tests = cargo
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -32,7 +32,13 @@ impl HostTools {
         &self.root
     }
 
-    fn libraries(&self) -> PathBuf {
+    /// The program that starts their programs.
+    pub fn loader(&self) -> &Path {
+        &self.loader
+    }
+
+    /// The folder of their libraries.
+    pub fn libraries(&self) -> PathBuf {
         self.root.join(format!("usr/lib/{ARCH}-linux-gnu"))
     }
 

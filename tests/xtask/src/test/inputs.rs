@@ -1,0 +1,80 @@
+//! What host tests check themselves against, and leave out when a plain `cargo test` does not have it: real device trees
+//! and Debian's dtc. Each is a variable that names a file or a folder.
+
+use std::env::consts::ARCH;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::boot::{Board, HostTools};
+use crate::{fetch, image};
+
+/// The variables and what they name, fetched or made if need be.
+pub fn prepare() -> Result<[(&'static str, PathBuf); 3]> {
+    let dir = image::target_dir().join("inputs");
+    fs::create_dir_all(&dir)?;
+    let tools = HostTools::fetch()?;
+    Ok([
+        ("DTB_CORPUS", device_trees(&fetch::LINUX.root()?)?),
+        ("VIRT_DTB", virt(&tools, &dir.join("virt.dtb"))?),
+        ("DTC", dtc(&tools, &dir.join("dtc"))?),
+    ])
+}
+
+/// The folder of the device trees in the kernel's unpacked packages.
+fn device_trees(linux: &Path) -> Result<PathBuf> {
+    let lib = linux.join("usr/lib");
+    let found = fs::read_dir(&lib)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("linux-image-"))
+        });
+    found.with_context(|| format!("no device trees in {}", lib.display()))
+}
+
+/// The device tree of QEMU's `virt` board with nothing added.
+fn virt(tools: &HostTools, to: &Path) -> Result<PathBuf> {
+    let board = Board {
+        memory_mib: 2048,
+        gic: 2,
+        nic: None,
+        disks: Vec::new(),
+        skip_idle: false,
+    };
+    board.device_tree(tools, to)?;
+    Ok(to.to_owned())
+}
+
+/// A script that runs the fetched dtc with the fetched libraries.
+fn dtc(tools: &HostTools, to: &Path) -> Result<PathBuf> {
+    let root = fetch::DTC.root()?;
+    let libraries = root.join(format!("usr/lib/{ARCH}-linux-gnu"));
+    let script = format!(
+        "#!/bin/sh\nexec {} --library-path {}:{} {} \"$@\"\n",
+        quoted(tools.loader()),
+        quoted(&libraries),
+        quoted(&tools.libraries()),
+        quoted(&root.join("usr/bin/dtc")),
+    );
+    fs::write(to, script)?;
+    fs::set_permissions(to, fs::Permissions::from_mode(0o755))?;
+    Ok(to.to_owned())
+}
+
+/// One word of a shell script.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_whatever_it_holds() {
+        assert_eq!(quoted(Path::new("/it's a/path")), r"'/it'\''s a/path'");
+    }
+}
