@@ -3,6 +3,7 @@
 mod console;
 mod disk;
 mod machine;
+mod medium;
 mod run;
 mod scenarios;
 mod tools;
@@ -28,6 +29,8 @@ pub struct Scenario {
     pub name: &'static str,
     /// Who serves the devices.
     pub backend: Backend,
+    /// Who loads Xen and what it needs.
+    pub start: Start,
     /// The disks of the machine.
     pub disks: &'static [Disk],
     /// The version of the machine's interrupt controller, 2 or 3.
@@ -49,6 +52,15 @@ pub enum Backend {
     Linux,
     /// A driver domain, as this machine file describes it.
     DriverDomain(&'static str),
+}
+
+/// Who puts Xen, Dom0 and the device tree into memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// QEMU, as no real machine would, and sooner.
+    Qemu,
+    /// U-Boot, by the boot script that the image builder wrote: the machine file has a table `[boot]`.
+    UBoot,
 }
 
 /// Boots the scenarios called `names`, or all of them, and says what came of each.

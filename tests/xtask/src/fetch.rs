@@ -123,6 +123,16 @@ pub const LINUX: PackageSet = PackageSet {
     ],
 };
 
+/// The firmware of the scenarios that boot as a real board does.
+pub const U_BOOT: PackageSet = PackageSet {
+    name: "u-boot",
+    architecture: Architecture::Arm64,
+    release: Release::Trixie,
+    packages: &["u-boot-qemu"],
+    dependencies: Dependencies::Only(&[]),
+    exclude: &[],
+};
+
 /// What a measurement reads Xen's figures with: an interpreter for the toolstack's own `xc` binding.
 pub const PYTHON: PackageSet = PackageSet {
     name: "python",
@@ -272,7 +282,7 @@ pub fn check_host() -> Result<()> {
 
 /// Brings everything into the cache.
 pub fn everything() -> Result<()> {
-    for set in [&QEMU, &XEN, &LINUX, &PYTHON, &DTC] {
+    for set in [&QEMU, &XEN, &LINUX, &U_BOOT, &PYTHON, &DTC] {
         println!("{:8} {}", set.name, set.root()?.display());
     }
     println!(

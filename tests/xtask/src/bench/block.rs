@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use super::figures::{Job, Run};
 use super::profile::{Image, Profile};
 use super::{python, report};
-use crate::boot::{Additions, Backend, Content, Disk, Runner, Scenario};
+use crate::boot::{Additions, Backend, Content, Disk, Runner, Scenario, Start};
 use crate::image;
 
 /// Who serves the guest's disk.
@@ -118,6 +118,7 @@ impl Peer {
                 Medium::Null => &[NULL],
                 Medium::File => &[FILE],
             },
+            start: Start::Qemu,
             gic: 2,
             nic: None,
             fio: true,

@@ -53,8 +53,8 @@ pub struct Disk {
     pub queues: u32,
 }
 
-const MIB: u64 = 1 << 20;
-const SECTOR: u64 = 512;
+pub const MIB: u64 = 1 << 20;
+pub const SECTOR: u64 = 512;
 
 impl Disk {
     /// Makes the image `path`, with room beside it for scratch files.
@@ -104,8 +104,21 @@ fn fill(disk: &Path, at_mib: u64, mib: u64, content: Content, tools: &HostTools)
         return Ok(());
     }
     let files = disk.with_extension("files");
-    let image = disk.with_extension("ext4");
     known_files(&files)?;
+    ext4(disk, at_mib, mib, &files, &[], tools)?;
+    crate::cache::remove(&files)
+}
+
+/// Puts an ext4 file system of `mib` with the files of the folder `files` into `disk`, `at_mib` from its start.
+pub fn ext4(
+    disk: &Path,
+    at_mib: u64,
+    mib: u64,
+    files: &Path,
+    options: &[&str],
+    tools: &HostTools,
+) -> Result<()> {
+    let image = disk.with_extension("ext4");
     let mut mke2fs = tools.command("usr/sbin/mke2fs");
     mke2fs
         .env("MKE2FS_CONFIG", tools.root().join("etc/mke2fs.conf"))
@@ -119,14 +132,13 @@ fn fill(disk: &Path, at_mib: u64, mib: u64, content: Content, tools: &HostTools)
         "outrigger",
         "-U",
         "0b5a7f2e-0000-4000-8000-000000000001",
-        "-d",
     ]);
-    process::output(mke2fs.arg(&files).arg(&image).arg(format!("{mib}M")))?;
+    mke2fs.args(options).arg("-d");
+    process::output(mke2fs.arg(files).arg(&image).arg(format!("{mib}M")))?;
     let mut to = OpenOptions::new().write(true).open(disk)?;
     to.seek(SeekFrom::Start(at_mib * MIB))?;
     std::io::copy(&mut File::open(&image)?, &mut to)?;
-    fs::remove_file(image)?;
-    crate::cache::remove(&files)
+    Ok(fs::remove_file(image)?)
 }
 
 /// Writes files of many sizes, the same ones each time, and `hashes` as `sha256sum` would.

@@ -32,6 +32,8 @@ pub struct Board {
     pub nic: Option<u8>,
     /// The disks and their images; disk N has the serial number `virtioN`.
     pub disks: Vec<(Disk, PathBuf)>,
+    /// The firmware, if there is one, and its disk. QEMU leaves out devices that it has without one.
+    pub medium: Option<Medium>,
     /// Whether the machine's clock skips time in which all of it waits.
     ///
     /// It always counts instructions, one to 4 ns (so it has one processor): how busy the host is makes no difference to
@@ -40,7 +42,16 @@ pub struct Board {
     pub skip_idle: bool,
 }
 
-/// What a machine boots.
+/// What a machine with a firmware boots from.
+#[derive(Clone, Debug)]
+pub struct Medium {
+    /// U-Boot.
+    pub firmware: PathBuf,
+    /// The image of the disk it reads; wanted when the machine starts.
+    pub disk: PathBuf,
+}
+
+/// What QEMU loads for a machine without a firmware.
 #[derive(Clone, Debug)]
 pub struct Software {
     /// Xen.
@@ -87,6 +98,9 @@ impl Board {
             "cortex-a72",
         ]);
         qemu.args(["-smp", "1", "-m", &self.memory_mib.to_string()]);
+        if let Some(medium) = &self.medium {
+            qemu.arg("-bios").arg(&medium.firmware);
+        }
         // No card but the one that `devices` may add.
         qemu.args(["-nodefaults", "-display", "none", "-no-reboot"]);
         qemu.args(["-global", "virtio-mmio.force-legacy=false"]);
@@ -107,6 +121,15 @@ impl Board {
             let device = format!("virtio-net-device,netdev=wire,bus=virtio-mmio-bus.{transport}");
             qemu.args(["-device", &device]);
         }
+        if let Some(Medium { disk, .. }) = &self.medium {
+            // On the second page of registers: Dom0's, like the first.
+            let file = escaped(disk);
+            qemu.args([
+                "-drive",
+                &format!("id=medium,file={file},format=raw,if=none,readonly=on"),
+            ]);
+            qemu.args(["-device", "virtio-blk-device,drive=medium,bus=virtio-mmio-bus.8"]);
+        }
         for (index, (disk, image)) in self.disks.iter().enumerate() {
             // `cache=unsafe`: a test's disk does not outlive its machine, and host flushes would measure the host.
             let options = "format=raw,if=none,cache=unsafe,discard=unmap,detect-zeroes=off";
@@ -121,6 +144,21 @@ impl Board {
             let device =
                 format!("virtio-blk-device,drive=disk{index},serial=virtio{index},num-queues={queues}");
             qemu.args(["-device", &format!("{device},bus=virtio-mmio-bus.{transport}")]);
+        }
+    }
+}
+
+impl Software {
+    fn load(&self, qemu: &mut Command) {
+        qemu.arg("-kernel")
+            .arg(&self.hypervisor)
+            .arg("-dtb")
+            .arg(&self.device_tree);
+        for (file, address) in [(&self.kernel, KERNEL_ADDRESS), (&self.ramdisk, RAMDISK_ADDRESS)] {
+            qemu.args([
+                "-device",
+                &format!("loader,file={},addr={address:#x},force-raw=on", escaped(file)),
+            ]);
         }
     }
 }
@@ -142,24 +180,14 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Starts QEMU; its own output and reports go to the folder `dir`.
-    pub fn start(board: &Board, software: &Software, tools: &HostTools, dir: &Path) -> Result<Self> {
+    /// Starts QEMU, which loads `software` unless the board has a medium; its own output and reports go to the folder `dir`.
+    pub fn start(board: &Board, software: Option<&Software>, tools: &HostTools, dir: &Path) -> Result<Self> {
         let guest_errors = dir.join("guest-errors.log");
         let mut qemu = tools.qemu();
         board.base(&mut qemu, "");
         board.devices(&mut qemu);
-        qemu.arg("-kernel")
-            .arg(&software.hypervisor)
-            .arg("-dtb")
-            .arg(&software.device_tree);
-        for (file, address) in [
-            (&software.kernel, KERNEL_ADDRESS),
-            (&software.ramdisk, RAMDISK_ADDRESS),
-        ] {
-            qemu.args([
-                "-device",
-                &format!("loader,file={},addr={address:#x},force-raw=on", escaped(file)),
-            ]);
+        if let Some(software) = software {
+            software.load(&mut qemu);
         }
         qemu.args(["-d", "guest_errors", "-D"]).arg(&guest_errors);
 

@@ -10,11 +10,11 @@ use anyhow::{Context, Result};
 use outrigger::build::{DEFAULT_DEST, Request};
 
 use super::console::{self, Line, Report};
-use super::machine::{self, Board, Machine, Software};
+use super::machine::{self, Board, Machine, Medium, Software};
 use super::tools::HostTools;
-use super::{Backend, Scenario, tree};
-use crate::image;
+use super::{Backend, Scenario, Start, medium, tree};
 use crate::initramfs::{Archive, Sources};
+use crate::{fetch, image};
 
 const XEN_BOOTARGS: &str =
     "console=dtuart dtuart=/pl011@9000000 dom0_mem=512M xsm=dummy loglvl=info guest_loglvl=info";
@@ -163,7 +163,7 @@ impl Runner {
         let (board, software) = self
             .lay_out(scenario, additions, &token, &dir)
             .with_context(|| scenario.name.to_owned())?;
-        let machine = Machine::start(&board, &software, &self.tools, &dir)?;
+        let machine = Machine::start(&board, software.as_ref(), &self.tools, &dir)?;
         watch(machine, scenario, &token, &dir.join("console.log"), show)
     }
 
@@ -173,18 +173,26 @@ impl Runner {
         additions: &Additions,
         token: &str,
         dir: &Path,
-    ) -> Result<(Board, Software)> {
+    ) -> Result<(Board, Option<Software>)> {
         let mut disks = Vec::new();
         for (index, disk) in scenario.disks.iter().enumerate() {
             let image = dir.join(format!("disk{index}.img"));
             disk.create(&image, &self.tools)?;
             disks.push((*disk, image));
         }
+        let medium = match scenario.start {
+            Start::Qemu => None,
+            Start::UBoot => Some(Medium {
+                firmware: fetch::U_BOOT.root()?.join("usr/lib/u-boot/qemu_arm64/u-boot.bin"),
+                disk: dir.join("medium.img"),
+            }),
+        };
         let board = Board {
             memory_mib: 2048,
             gic: scenario.gic,
             nic: scenario.nic,
             disks,
+            medium,
             skip_idle: additions.skip_idle,
         };
         let base = dir.join("base.dtb");
@@ -226,21 +234,20 @@ impl Runner {
         file.write_all(&archive.finish()?)?;
         drop(file);
 
-        let modules = machine::modules(&kernel, &ramdisk)?;
-        let device_tree = dir.join("boot.dtb");
-        fs::write(
-            &device_tree,
-            tree::with_chosen(&host_tree, &modules, XEN_BOOTARGS, DOM0_BOOTARGS)?,
-        )?;
-        Ok((
-            board,
-            Software {
-                hypervisor: self.sources.hypervisor(),
-                device_tree,
-                kernel,
-                ramdisk,
-            },
-        ))
+        let software = Software {
+            hypervisor: self.sources.hypervisor(),
+            device_tree: dir.join("boot.dtb"),
+            kernel,
+            ramdisk,
+        };
+        if let Some(medium) = &board.medium {
+            medium::create(&medium.disk, &dir.join("built"), &software, &self.tools)?;
+            return Ok((board, None));
+        }
+        let modules = machine::modules(&software.kernel, &software.ramdisk)?;
+        let device_tree = tree::with_chosen(&host_tree, &modules, XEN_BOOTARGS, DOM0_BOOTARGS)?;
+        fs::write(&software.device_tree, device_tree)?;
+        Ok((board, Some(software)))
     }
 }
 

@@ -6,13 +6,22 @@
 
 use std::time::Duration;
 
-use super::{Backend, Content, Disk, Scenario, Slice};
+use super::{Backend, Content, Disk, Scenario, Slice, Start};
 
 /// Every scenario that can be booted by name.
-pub const ALL: &[Scenario] = &[BLOCK, BLOCK_FIO, NET, DEMO, STAND_IN, STAND_IN_FIO];
+pub const ALL: &[Scenario] = &[
+    BLOCK,
+    BLOCK_FIO,
+    NET,
+    U_BOOT,
+    DOM0LESS,
+    DEMO,
+    STAND_IN,
+    STAND_IN_FIO,
+];
 
 /// Those that `cargo xtask test` boots, in this order.
-pub const TESTED: &[Scenario] = &[BLOCK, BLOCK_FIO, NET];
+pub const TESTED: &[Scenario] = &[BLOCK, BLOCK_FIO, NET, U_BOOT];
 
 /// A partitioned disk: two file systems and a blank slice.
 const SYSTEM_DISK: Disk = Disk {
@@ -65,6 +74,7 @@ log = "info"
 const BLOCK: Scenario = Scenario {
     name: "block",
     backend: Backend::DriverDomain(BLOCK_MACHINE),
+    start: Start::Qemu,
     disks: &[SYSTEM_DISK, WHOLE_DISK],
     gic: 2,
     nic: None,
@@ -90,6 +100,7 @@ const BLOCK: Scenario = Scenario {
 const BLOCK_FIO: Scenario = Scenario {
     name: "block-fio",
     backend: Backend::DriverDomain(BLOCK_MACHINE),
+    start: Start::Qemu,
     disks: &[SYSTEM_DISK, WHOLE_DISK],
     gic: 2,
     nic: None,
@@ -123,6 +134,7 @@ segments = ["xenbr0:net0", "private"]
 const NET: Scenario = Scenario {
     name: "net",
     backend: Backend::DriverDomain(NET_MACHINE),
+    start: Start::Qemu,
     disks: &[SYSTEM_DISK],
     gic: 3,
     nic: Some(23),
@@ -137,10 +149,53 @@ const NET: Scenario = Scenario {
     timeout: Duration::from_secs(600),
 };
 
+/// The machine file of a board that boots by U-Boot, with `start` as named.
+macro_rules! u_boot_machine {
+    ($start:literal) => {
+        concat!(
+            r#"
+board = "qemu-virt"
+
+[domain.block]
+class = "block"
+devices = ["/virtio_mmio@a003e00"]
+log = "info"
+
+[boot]
+kernel = "vmlinuz"
+ramdisk = "initrd.img"
+dom0-memory = 512
+dom0-args = "console=hvc0 cma=0 loglevel=5 panic=-1"
+xen-args = "loglvl=info guest_loglvl=info"
+start = ""#,
+            $start,
+            "\"\n"
+        )
+    };
+}
+
+/// A real U-Boot runs the boot script, and Dom0 starts the driver domain.
+const U_BOOT: Scenario = Scenario {
+    name: "u-boot",
+    backend: Backend::DriverDomain(u_boot_machine!("dom0")),
+    start: Start::UBoot,
+    disks: &[SYSTEM_DISK],
+    gic: 2,
+    nic: None,
+    fio: false,
+    checks: &[
+        "driver domain ready",
+        "ext4 with known hashes",
+        "xl shutdown of the driver domain",
+    ],
+    timeout: Duration::from_secs(400),
+};
+
 /// What a user sees first.
 pub const DEMO: Scenario = Scenario {
     name: "demo",
     backend: Backend::DriverDomain(BLOCK_MACHINE),
+    start: Start::Qemu,
     disks: &[SYSTEM_DISK, WHOLE_DISK],
     gic: 2,
     nic: None,
@@ -159,6 +214,7 @@ pub const DEMO: Scenario = Scenario {
 const STAND_IN: Scenario = Scenario {
     name: "stand-in",
     backend: Backend::Linux,
+    start: Start::Qemu,
     disks: &[SYSTEM_DISK, WHOLE_DISK],
     gic: 2,
     nic: None,
@@ -177,6 +233,7 @@ const STAND_IN: Scenario = Scenario {
 const STAND_IN_FIO: Scenario = Scenario {
     name: "stand-in-fio",
     backend: Backend::Linux,
+    start: Start::Qemu,
     disks: &[SYSTEM_DISK, WHOLE_DISK],
     gic: 2,
     nic: None,

@@ -42,6 +42,7 @@ fn virt(tools: &HostTools, to: &Path) -> Result<PathBuf> {
         gic: 2,
         nic: None,
         disks: Vec::new(),
+        medium: None,
         skip_idle: false,
     };
     board.device_tree(tools, to)?;
