@@ -9,16 +9,7 @@ use std::time::Duration;
 use super::{Backend, Content, Disk, Scenario, Slice, Start};
 
 /// Every scenario that can be booted by name.
-pub const ALL: &[Scenario] = &[
-    BLOCK,
-    BLOCK_FIO,
-    NET,
-    U_BOOT,
-    DOM0LESS,
-    DEMO,
-    STAND_IN,
-    STAND_IN_FIO,
-];
+pub const ALL: &[Scenario] = &[BLOCK, BLOCK_FIO, NET, U_BOOT, DEMO, STAND_IN, STAND_IN_FIO];
 
 /// Those that `cargo xtask test` boots, in this order.
 pub const TESTED: &[Scenario] = &[BLOCK, BLOCK_FIO, NET, U_BOOT];
