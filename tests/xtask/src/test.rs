@@ -15,7 +15,7 @@ use crate::{boot, check, fetch, image};
 pub fn everything() -> Result<ExitCode> {
     fetch::check_host()?;
     let (mut passed, mut failed) = (0, 0);
-    for part in [|| check::counted(&[], false), host, boot::test] {
+    for part in [|| check::counted(&[], false), host, models, boot::test] {
         match part() {
             Ok((p, f)) => {
                 passed += p;
@@ -39,11 +39,32 @@ pub fn everything() -> Result<ExitCode> {
 fn host() -> Result<(usize, usize)> {
     let inputs = inputs::prepare()?;
     eprintln!("test: host tests of every crate");
+    cargo_test("host", &["--workspace", "--no-fail-fast"], |cargo| {
+        cargo.envs(inputs);
+    })
+}
+
+/// Lets loom try every interleaving of the two ends of a ring, and of a driver and its device.
+fn models() -> Result<(usize, usize)> {
+    eprintln!("test: wake-up protocols under loom");
+    let packages = ["-p", "outrigger-ring", "-p", "outrigger-virtio"];
+    let arguments = [&["--release", "--test", "loom"], &packages[..]].concat();
+    cargo_test("loom", &arguments, |cargo| {
+        // Other flags, so another folder: or everything would be built again, here and after it.
+        cargo
+            .env("RUSTFLAGS", "--cfg loom")
+            .env("CARGO_TARGET_DIR", image::target_dir().join("loom"));
+    })
+}
+
+/// Runs `cargo test` with these arguments, and counts.
+fn cargo_test(what: &str, arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Result<(usize, usize)> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(image::workspace())
-        .args(["test", "--quiet", "--workspace", "--no-fail-fast"])
-        .envs(inputs);
+        .args(["test", "--quiet"])
+        .args(arguments);
+    prepare(&mut cargo);
     let mut tests = cargo
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -64,7 +85,7 @@ fn host() -> Result<(usize, usize)> {
     if !tests.wait()?.success() && failed == 0 {
         failed = 1;
     }
-    println!("host: {passed} passed, {failed} failed");
+    println!("{what}: {passed} passed, {failed} failed");
     Ok((passed, failed))
 }
 
