@@ -9,10 +9,19 @@ use std::time::Duration;
 use super::{Backend, Content, Disk, Scenario, Slice, Start};
 
 /// Every scenario that can be booted by name.
-pub const ALL: &[Scenario] = &[BLOCK, BLOCK_FIO, NET, U_BOOT, DEMO, STAND_IN, STAND_IN_FIO];
+pub const ALL: &[Scenario] = &[
+    BLOCK,
+    BLOCK_FIO,
+    NET,
+    U_BOOT,
+    DOM0LESS,
+    DEMO,
+    STAND_IN,
+    STAND_IN_FIO,
+];
 
 /// Those that `cargo xtask test` boots, in this order.
-pub const TESTED: &[Scenario] = &[BLOCK, BLOCK_FIO, NET, U_BOOT];
+pub const TESTED: &[Scenario] = &[BLOCK, BLOCK_FIO, NET, U_BOOT, DOM0LESS];
 
 /// A partitioned disk: two file systems and a blank slice.
 const SYSTEM_DISK: Disk = Disk {
@@ -176,6 +185,23 @@ const U_BOOT: Scenario = Scenario {
     fio: false,
     checks: &[
         "driver domain ready",
+        "ext4 with known hashes",
+        "xl shutdown of the driver domain",
+    ],
+    timeout: Duration::from_secs(400),
+};
+
+/// The same, but Xen starts the driver domain itself, before Dom0.
+const DOM0LESS: Scenario = Scenario {
+    name: "dom0less",
+    backend: Backend::DriverDomain(u_boot_machine!("xen")),
+    start: Start::UBoot,
+    disks: &[SYSTEM_DISK],
+    gic: 2,
+    nic: None,
+    fio: false,
+    checks: &[
+        "started by Xen, taken on by Dom0",
         "ext4 with known hashes",
         "xl shutdown of the driver domain",
     ],
