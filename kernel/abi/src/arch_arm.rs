@@ -55,8 +55,6 @@ pub const PSR_MODE_EL1h: u32 = 0x05;
 pub const PSR_MODE_EL1t: u32 = 0x04;
 /// EL0.
 pub const PSR_MODE_EL0t: u32 = 0x00;
-/// What a 64-bit guest starts with: EL1h, aborts and interrupts masked.
-pub const PSR_GUEST64_INIT: u32 = PSR_ABT_MASK | PSR_FIQ_MASK | PSR_IRQ_MASK | PSR_MODE_EL1h;
 /// `SCTLR_EL1` that a guest starts with: MMU and caches off.
 pub const SCTLR_GUEST_INIT: u64 = 0x00c5_0078;
 

@@ -153,6 +153,16 @@ pub const DTC: PackageSet = PackageSet {
     exclude: &[],
 };
 
+/// Xen's public headers, which our own words for them are checked against.
+pub const XEN_HEADERS: PackageSet = PackageSet {
+    name: "xen-headers",
+    architecture: Architecture::Arm64,
+    release: Release::Trixie,
+    packages: &["libxen-dev"],
+    dependencies: Dependencies::Only(&[]),
+    exclude: &[],
+};
+
 /// A Rust compiler for the guest, for hosts whose rustup has no bare-metal target.
 pub const RUST: PackageSet = PackageSet {
     name: "rust",
@@ -282,7 +292,7 @@ pub fn check_host() -> Result<()> {
 
 /// Brings everything into the cache.
 pub fn everything() -> Result<()> {
-    for set in [&QEMU, &XEN, &LINUX, &U_BOOT, &PYTHON, &DTC] {
+    for set in [&QEMU, &XEN, &LINUX, &U_BOOT, &PYTHON, &DTC, &XEN_HEADERS] {
         println!("{:8} {}", set.name, set.root()?.display());
     }
     println!(

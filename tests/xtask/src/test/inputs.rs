@@ -1,5 +1,5 @@
-//! What host tests check themselves against, and leave out when a plain `cargo test` does not have it: real device trees
-//! and Debian's dtc. Each is a variable that names a file or a folder.
+//! What host tests check themselves against, and leave out when a plain `cargo test` does not have it: real device trees,
+//! Debian's dtc, and Xen's headers. Each is a variable that names a file or a folder.
 
 use std::env::consts::ARCH;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::boot::{Board, HostTools};
 use crate::{fetch, image};
 
 /// The variables and what they name, fetched or made if need be.
-pub fn prepare() -> Result<[(&'static str, PathBuf); 3]> {
+pub fn prepare() -> Result<[(&'static str, PathBuf); 4]> {
     let dir = image::target_dir().join("inputs");
     fs::create_dir_all(&dir)?;
     let tools = HostTools::fetch()?;
@@ -20,6 +20,7 @@ pub fn prepare() -> Result<[(&'static str, PathBuf); 3]> {
         ("DTB_CORPUS", device_trees(&fetch::LINUX.root()?)?),
         ("VIRT_DTB", virt(&tools, &dir.join("virt.dtb"))?),
         ("DTC", dtc(&tools, &dir.join("dtc"))?),
+        ("XEN_HEADERS", fetch::XEN_HEADERS.root()?.join("usr/include")),
     ])
 }
 
