@@ -30,11 +30,6 @@ impl Pool {
             ready: RefCell::new(Vec::with_capacity(BATCH)),
         }
     }
-
-    /// Pages that are left, looked up or not.
-    pub fn left(&self) -> usize {
-        self.pages.left() + self.ready.borrow().len()
-    }
 }
 
 impl DmaPool for Pool {

@@ -37,9 +37,3 @@ pub(crate) unsafe fn init(memory: Range<usize>) {
     // SAFETY: the caller's promise.
     unsafe { HEAP.0.lock().init(memory.start as *mut u8, memory.len()) };
 }
-
-/// Bytes in use and bytes in all.
-pub fn usage() -> (usize, usize) {
-    let heap = HEAP.0.lock();
-    (heap.used(), heap.size())
-}

@@ -31,7 +31,7 @@ mod fatal;
 #[cfg(target_os = "none")]
 mod grant;
 #[cfg(target_os = "none")]
-pub mod heap;
+mod heap;
 #[cfg(target_os = "none")]
 mod hypercalls;
 #[cfg(target_os = "none")]

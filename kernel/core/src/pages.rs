@@ -38,9 +38,4 @@ impl Pages {
             Some(Shared::new(at, PAGE_SIZE))
         }
     }
-
-    /// Pages left.
-    pub(crate) fn left(&self) -> usize {
-        (self.end - self.next.get()) / PAGE_SIZE
-    }
 }

@@ -45,14 +45,7 @@ impl Processor {
         Some(bit)
     }
 
-    /// Ends the interrupts that the last wait took, and collects what is there, without sleeping.
-    pub fn poll(&mut self) -> Wake {
-        self.end_taken();
-        let mut wake = Wake::default();
-        self.collect(&mut wake);
-        wake
-    }
-
+    /// Ends the device interrupts that the last wait took.
     fn end_taken(&mut self) {
         while self.taken != 0 {
             let bit = self.taken.trailing_zeros();
