@@ -58,6 +58,13 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
             }
             Step::Probe => return self.probe(device).await,
             Step::Connect => return self.connect(device).await,
+            Step::Reread => self.reread(device).await,
+            Step::Reconfigure(state) => {
+                self.reread(device).await;
+                if device.phase == Phase::Connected {
+                    self.publish(device, state, &[]).await?;
+                }
+            }
             Step::Disconnect => self.let_go(device),
             Step::NoteClosing => {
                 self.say(device, log::Level::Info, "asked to close");
@@ -114,7 +121,18 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
         }
     }
 
+    /// Has the class read again what the frontend may change while connected.
+    async fn reread(&self, device: &mut Device) {
+        // What changes from here on is told once more.
+        device.changed = false;
+        if let Err(refusal) = self.class.reconfigure(&device.nodes(self.store)).await {
+            device.error = Some(refusal.0);
+            self.let_go(device);
+        }
+    }
+
     async fn connect(&self, device: &mut Device) -> Result<bool, XsError> {
+        device.changed = false;
         let connected = self.class.connect(&device.nodes(self.store)).await;
         // From here on the class may hold something, whatever becomes of the rest.
         device.phase = Phase::Connected;

@@ -12,7 +12,7 @@ use outrigger_xen::{Clock, Instant, Shutdown};
 
 use crate::device::Device;
 use crate::join::join_all;
-use crate::{DeviceClass, Phase, power};
+use crate::{DeviceClass, Phase, power, statistics};
 
 /// How long until something that XenStore refused is tried again.
 pub(crate) const RETRY: Duration = Duration::from_secs(1);
@@ -80,6 +80,8 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
         }
         let mut scan_at = None;
         let mut advertised = false;
+        let mut totals = Vec::new();
+        let mut statistics_at = self.clock.now().after(statistics::INTERVAL);
         loop {
             self.poked.set(false);
             let told = self.take_watches(&mut devices);
@@ -109,14 +111,12 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
                 log::info!("xenbus: asked to shut down ({request:?})");
                 self.shutdown.set(Some(request));
             }
-            self.idle(
-                devices
-                    .iter()
-                    .filter_map(|device| device.wake)
-                    .chain(scan_at)
-                    .min(),
-            )
-            .await;
+            if self.is_past(Some(statistics_at)) {
+                self.write_statistics(&mut devices, &mut totals).await;
+                statistics_at = self.clock.now().after(statistics::INTERVAL);
+            }
+            let wakes = devices.iter().filter_map(|device| device.wake);
+            self.idle(wakes.chain(scan_at).chain([statistics_at]).min()).await;
         }
     }
 
@@ -166,24 +166,32 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
                     scan: true,
                     shutdown: true,
                 };
-                devices.iter_mut().for_each(|device| device.dirty = true);
+                for device in devices.iter_mut() {
+                    (device.dirty, device.changed) = (true, true);
+                }
                 continue;
             };
             if token == power::SHUTDOWN {
                 told.shutdown = true;
                 continue;
             }
-            let its = |device: &&mut Device| {
-                if token == BACKEND {
-                    path.strip_prefix(device.backend.as_str())
-                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-                } else {
-                    token == device.token()
+            if token != BACKEND {
+                if let Some(device) = devices.iter_mut().find(|device| token == device.token()) {
+                    device.dirty = true;
+                    device.changed |= !path.ends_with("/state");
                 }
+                continue;
+            }
+            let below = |device: &Device| {
+                let rest = path.strip_prefix(device.backend.as_str())?;
+                (rest.is_empty() || rest.starts_with('/')).then_some(rest)
             };
-            match devices.iter_mut().find(its) {
+            match devices.iter_mut().find(|device| below(device).is_some()) {
+                // Our own doing.
+                Some(device)
+                    if below(device).and_then(|rest| rest.strip_prefix('/')) == Some(statistics::NODE) => {}
                 Some(device) => device.dirty = true,
-                None => told.scan |= token == BACKEND,
+                None => told.scan = true,
             }
         }
         told
@@ -218,12 +226,9 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
         let before = devices.len();
         for device in devices.iter().filter(|device| device.forgotten) {
             self.class.remove(device.id);
-            if let Some(frontend) = &device.frontend {
-                match self
-                    .store
-                    .unwatch(&alloc::format!("{frontend}/state"), &device.token())
-                    .await
-                {
+            let (token, paths) = (device.token(), device.watched(C::WATCHED));
+            for ended in join_all(paths.iter().map(|path| self.store.unwatch(path, &token))).await {
+                match ended {
                     Ok(()) | Err(XsError::NoEntry) => {}
                     Err(error) => log::warn!("{} {}: cannot end its watch: {error}", C::KIND, device.id),
                 }

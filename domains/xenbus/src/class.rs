@@ -58,6 +58,19 @@ pub trait DeviceClass {
     /// The frontend's nodes are bad. [`disconnect`](Self::disconnect) follows.
     async fn connect<P: SharedPages>(&self, nodes: &Nodes<'_, P>) -> Result<Vec<(String, String)>, Refusal>;
 
+    /// Nodes of the frontend's directory that a guest may change while it is connected. Each takes one of the domain's
+    /// watches a device.
+    const WATCHED: &'static [&'static str] = &[];
+
+    /// The frontend of a connected device has changed one of [`WATCHED`](Self::WATCHED), or goes through state 7: reads anew
+    /// what may change while rings stay as they are.
+    ///
+    /// # Errors
+    /// The frontend's nodes are bad. [`disconnect`](Self::disconnect) follows.
+    async fn reconfigure<P: SharedPages>(&self, _nodes: &Nodes<'_, P>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     /// Stops serving; returns at once. Requests in flight end in the data path. May come for a device that is not
     /// connected or being disconnected already.
     fn disconnect(&self, device: DeviceId);
@@ -68,6 +81,16 @@ pub trait DeviceClass {
 
     /// The device's directory is gone: forgets it. It is released.
     fn remove(&self, device: DeviceId);
+
+    /// What a served device has done, as `key=value` words, for its node `statistics`; every few seconds. `None` for nothing.
+    fn statistics(&self, _device: DeviceId) -> Option<String> {
+        None
+    }
+
+    /// The same of what is no device's, such as hardware: a name, for `data/<name>` below this domain, and words.
+    fn totals(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
 
     /// Nodes to rewrite for a connected device (`sectors` after a resize), followed by state 4 again so that the frontend
     /// looks. Asked until `None`, in each turn of the control plane.

@@ -25,6 +25,8 @@ pub(crate) struct Device {
     pub phase: Phase,
     /// Something may have changed.
     pub dirty: bool,
+    /// Among it one of the nodes that its frontend may change while connected.
+    pub changed: bool,
     /// It is to be looked at then in any case.
     pub wake: Option<Instant>,
     /// Why it is being closed, for its `error` node.
@@ -33,6 +35,8 @@ pub(crate) struct Device {
     pub told_error: bool,
     /// Nodes that the class wants rewritten.
     pub update: Vec<(String, String)>,
+    /// What its node `statistics` says.
+    pub statistics: String,
     /// The directory is gone and everything is released.
     pub forgotten: bool,
     pub steps: Pace,
@@ -48,10 +52,12 @@ impl Device {
             frontend: None,
             phase: Phase::New,
             dirty: true,
+            changed: false,
             wake: None,
             error: None,
             told_error: false,
             update: Vec::new(),
+            statistics: String::new(),
             forgotten: false,
             steps: Pace::new(32, Duration::from_millis(10), now),
             lines: Pace::new(16, Duration::from_secs(5), now),
@@ -59,9 +65,18 @@ impl Device {
         }
     }
 
-    /// The token of the watch on its frontend's state.
+    /// The token of the watches on its frontend.
     pub fn token(&self) -> String {
         format!("fe/{}", self.id)
+    }
+
+    /// What of its frontend is watched: the state, and what it may change while connected.
+    pub fn watched(&self, keys: &[&str]) -> Vec<String> {
+        let all = |frontend: &String| {
+            let keys = ["state"].into_iter().chain(keys.iter().copied());
+            keys.map(|key| format!("{frontend}/{key}")).collect()
+        };
+        self.frontend.as_ref().map(all).unwrap_or_default()
     }
 
     /// Its nodes, for the class.
@@ -109,6 +124,7 @@ impl Device {
             own: state(0),
             online: values[1].as_deref() == Some(b"1"),
             frontend: state(2).filter(|state| *state != State::Unknown),
+            changed: self.changed,
             released,
         })
     }

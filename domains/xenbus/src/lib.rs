@@ -10,6 +10,8 @@
 //! removal of the device's directory about a second after that if the device has gone for good. Owes frontends that 4 is
 //! never published to one that shows 6 (it would crash blkfront).
 //!
+//! A class says what its devices have done; that goes to XenStore every few seconds, if it has changed.
+//!
 //! Key types: [`Backend`] (the control plane), [`DeviceClass`] (the hooks), [`Nodes`] (a device's nodes), [`Phase`] and
 //! [`decide`] (the state machine, pure). Follows `public/io/xenbus.h` and what libxl does to devices whose backend is not
 //! in domain 0.
@@ -30,6 +32,7 @@ mod power;
 mod publish;
 mod scan;
 mod serve;
+mod statistics;
 
 pub use backend::Backend;
 pub use class::{DeviceClass, DeviceId, Refusal};

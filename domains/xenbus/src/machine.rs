@@ -47,6 +47,8 @@ pub struct Seen {
     pub online: bool,
     /// The frontend's `state`; `None`: it is gone, or hidden from us, or not a state.
     pub frontend: Option<State>,
+    /// One of the nodes that a frontend may change while connected may have changed.
+    pub changed: bool,
     /// The class holds nothing of the guest's.
     pub released: bool,
 }
@@ -62,6 +64,10 @@ pub enum Step {
     Probe,
     /// Have the class attach, then publish state 4.
     Connect,
+    /// Have the class read again what the frontend may change while connected.
+    Reread,
+    /// The same, then publish this state: 8 for a frontend at 7, 4 for one that is back at 4.
+    Reconfigure(State),
     /// Publish 5, and go on serving.
     Close,
     /// Publish 5 is done already: only note it.
@@ -82,7 +88,9 @@ pub enum Step {
 
 /// What to do next for a device.
 pub fn decide(phase: Phase, seen: Seen, now: Instant) -> Step {
-    use State::{Closed, Closing, Connected, InitWait, Initialised, Initialising};
+    use State::{
+        Closed, Closing, Connected, InitWait, Initialised, Initialising, Reconfigured, Reconfiguring,
+    };
 
     let Some(own) = seen.own else {
         return gone(phase, seen);
@@ -113,6 +121,10 @@ pub fn decide(phase: Phase, seen: Seen, now: Instant) -> Step {
             _ if own == Closing => Step::NoteClosing,
             _ if asked_to_close => Step::Close,
             Some(Closing) => Step::Close,
+            Some(Reconfiguring) if own != Reconfigured => Step::Reconfigure(Reconfigured),
+            // Looked at again: netfront writes its wish after the state that announces it.
+            Some(Connected) if own == Reconfigured => Step::Reconfigure(Connected),
+            Some(_) if seen.changed => Step::Reread,
             Some(_) => Step::Wait,
         },
         Phase::Closing => match seen.frontend {

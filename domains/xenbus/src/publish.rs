@@ -98,7 +98,7 @@ async fn still_true<P: SharedPages>(
     let wanted = seen(0) != Some(State::Closing) && values[1].as_deref() == Some(b"1");
     let awaited = matches!(seen(2), Some(State::Initialised | State::Connected));
     Ok(match state {
-        State::InitWait => there && wanted,
+        State::InitWait | State::Reconfigured => there && wanted,
         State::Connected => there && wanted && awaited,
         _ => there,
     })

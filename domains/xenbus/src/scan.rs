@@ -10,10 +10,14 @@ use outrigger_xen::xenstore::{XsError, parse_u32};
 
 use crate::backend::{BACKEND, Backend};
 use crate::device::{Device, frontend_path};
-use crate::{DeviceClass, DeviceId, Refusal};
+use crate::join::join_all;
+use crate::{DeviceClass, DeviceId};
 
-/// Most devices at once. xenstored grants a domain 128 watches, and each device takes one.
-const DEVICES_MAX: usize = 100;
+/// Most devices at once: xenstored grants a domain 128 watches, two are ours, and each device takes one or more.
+const fn devices_max(watched: usize) -> usize {
+    let devices = 126 / (1 + watched);
+    if devices < 100 { devices } else { 100 }
+}
 
 impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
     /// Adds the devices that are not known yet, in the order of their numbers.
@@ -39,8 +43,9 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
                 if devices.iter().any(|device| device.id == id) {
                     continue;
                 }
-                if devices.len() >= DEVICES_MAX {
-                    log::error!("{} {id}: {DEVICES_MAX} devices are served already", C::KIND);
+                let most = const { devices_max(C::WATCHED.len()) };
+                if devices.len() >= most {
+                    log::error!("{} {id}: {most} devices are served already", C::KIND);
                     return complete;
                 }
                 devices.push(self.discover(id, format!("{top}/{id}")).await);
@@ -68,19 +73,19 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
             .store
             .read_text(&format!("{}/frontend", device.backend))
             .await;
-        let found = match frontend_path(named.as_deref().unwrap_or_default(), id.frontend) {
-            Ok(frontend) => {
-                let state = format!("{frontend}/state");
-                match self.store.watch(&state, &device.token()).await {
-                    Ok(()) | Err(XsError::Exists) => Ok(frontend),
-                    Err(error) => Err(Refusal(format!("cannot watch {state}: {error}"))),
-                }
-            }
-            Err(refusal) => Err(refusal),
-        };
-        match found {
+        match frontend_path(named.as_deref().unwrap_or_default(), id.frontend) {
             Ok(frontend) => device.frontend = Some(frontend),
             Err(refusal) => device.error = Some(refusal.0),
+        }
+        let (token, paths) = (device.token(), device.watched(C::WATCHED));
+        let set = join_all(paths.iter().map(|path| self.store.watch(path, &token))).await;
+        let failed = |(_, set): &(&String, Result<(), XsError>)| {
+            set.as_ref().is_err_and(|error| *error != XsError::Exists)
+        };
+        if let Some((path, Err(error))) = paths.iter().zip(set).find(failed) {
+            device.frontend = None;
+            device.error = Some(format!("cannot watch {path}: {error}"));
+            join_all(paths.iter().map(|path| self.store.unwatch(path, &token))).await;
         }
         device
     }

@@ -42,12 +42,13 @@ fn each(mut check: impl FnMut(Phase, Seen, Step)) {
     for phase in phases() {
         for own in all() {
             for frontend in all().filter(|state| *state != Some(State::Unknown)) {
-                for (online, released) in [(false, false), (false, true), (true, false), (true, true)] {
+                for bits in 0..8 {
                     let seen = Seen {
                         own,
-                        online,
+                        online: bits & 1 != 0,
                         frontend,
-                        released,
+                        changed: bits & 2 != 0,
+                        released: bits & 4 != 0,
                     };
                     check(phase, seen, decide(phase, seen, NOW));
                 }
@@ -110,6 +111,20 @@ fn a_step_is_taken_only_where_it_may_be() {
             }
             Step::Close | Step::NoteClosing => assert!(there && !anew, "{context:?}"),
             Step::Disconnect => assert_ne!(phase, Phase::Draining, "once: {context:?}"),
+            Step::Reread => assert!(
+                phase == Phase::Connected && wanted && there && seen.changed,
+                "{context:?}"
+            ),
+            Step::Reconfigure(state) => {
+                assert!(phase == Phase::Connected && wanted && there, "{context:?}");
+                let answers = match state {
+                    State::Reconfigured => State::Reconfiguring,
+                    State::Connected => State::Connected,
+                    _ => panic!("{context:?}"),
+                };
+                assert_eq!(seen.frontend, Some(answers), "{context:?}");
+                assert_ne!(seen.own, Some(state), "once: {context:?}");
+            }
             Step::Wait | Step::WaitUntil(_) | Step::NoteOffline | Step::Arm => {}
         }
     });
@@ -137,6 +152,8 @@ fn nothing_goes_round_in_circles() {
                 Step::Connect => {
                     (phase, seen.own, seen.released) = (Phase::Connected, Some(State::Connected), false)
                 }
+                Step::Reread => seen.changed = false,
+                Step::Reconfigure(state) => (seen.own, seen.changed) = (Some(state), false),
                 Step::Close => (phase, seen.own) = (Phase::Closing, Some(State::Closing)),
                 Step::NoteClosing => phase = Phase::Closing,
                 Step::Disconnect => (phase, seen.released) = (Phase::Draining, true),

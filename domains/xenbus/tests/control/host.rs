@@ -32,6 +32,9 @@ pub struct Class {
     pub calls: RefCell<Vec<String>>,
     pub updates: RefCell<Vec<Update>>,
     pub faults: RefCell<Vec<(DeviceId, String)>>,
+    /// What it says that devices have done.
+    pub statistics: RefCell<BTreeMap<DeviceId, String>>,
+    pub totals: RefCell<Vec<(String, String)>>,
     /// Run within connect, as a guest on another processor could.
     pub during_connect: RefCell<Option<Box<dyn FnMut()>>>,
 }
@@ -45,6 +48,8 @@ impl Class {
             calls: RefCell::default(),
             updates: RefCell::default(),
             faults: RefCell::default(),
+            statistics: RefCell::default(),
+            totals: RefCell::default(),
             during_connect: RefCell::default(),
         }
     }
@@ -78,6 +83,7 @@ impl Class {
 
 impl DeviceClass for Class {
     const KIND: &'static str = "vbd";
+    const WATCHED: &'static [&'static str] = &["wish"];
 
     async fn probe<P: SharedPages>(&self, nodes: &Nodes<'_, P>) -> Result<Vec<(String, String)>, Refusal> {
         self.call("probe", nodes.device());
@@ -126,6 +132,12 @@ impl DeviceClass for Class {
         Ok(vec![("sectors".into(), "2048".into())])
     }
 
+    async fn reconfigure<P: SharedPages>(&self, nodes: &Nodes<'_, P>) -> Result<(), Refusal> {
+        let wish = nodes.frontend_u32("wish").await?.unwrap_or(0);
+        self.call(&format!("wish {wish}"), nodes.device());
+        Ok(())
+    }
+
     fn disconnect(&self, device: DeviceId) {
         self.call("disconnect", device);
         if let Some(connection) = self.connections.borrow_mut().get_mut(&device) {
@@ -143,6 +155,14 @@ impl DeviceClass for Class {
     fn remove(&self, device: DeviceId) {
         self.call("remove", device);
         assert!(self.is_released(device), "removed while it holds something");
+    }
+
+    fn statistics(&self, device: DeviceId) -> Option<String> {
+        self.statistics.borrow().get(&device).cloned()
+    }
+
+    fn totals(&self) -> Vec<(String, String)> {
+        self.totals.borrow().clone()
     }
 
     fn take_update(&self) -> Option<Update> {

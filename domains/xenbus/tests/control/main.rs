@@ -2,6 +2,7 @@
 //! hostile frontends try.
 #![allow(clippy::unwrap_used)]
 
+mod changes;
 mod host;
 mod hostile;
 mod random;

@@ -43,7 +43,7 @@ fn action() -> impl Strategy<Value = (bool, Action)> {
     let action = prop_oneof![
         6 => (0u8..9).prop_map(Action::State),
         4 => any::<bool>().prop_map(Action::Publish),
-        1 => (prop_oneof![Just("ring-ref"), Just("event-channel"), Just("state")], prop_oneof![Just(""), Just("x"), Just("77")])
+        1 => (prop_oneof![Just("ring-ref"), Just("event-channel"), Just("state"), Just("wish")], prop_oneof![Just(""), Just("x"), Just("77")])
             .prop_map(|(key, value)| Action::Nonsense(key, value)),
         1 => prop_oneof![Just("ring-ref"), Just("state"), Just("")].prop_map(Action::Remove),
         2 => Just(Action::Detach),
