@@ -86,6 +86,7 @@ pub const XEN: PackageSet = PackageSet {
         "busybox-static",
         "e2fsprogs",
         "fio",
+        "iperf3",
     ],
     dependencies: Dependencies::Without(&[
         "python3",

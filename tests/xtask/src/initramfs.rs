@@ -15,6 +15,8 @@ use cpio::newc;
 
 use crate::fetch;
 
+const IPERF3: &str = "usr/bin/iperf3";
+
 const DIRECTORY: u32 = 0o040_000;
 const FILE: u32 = 0o100_000;
 const SYMLINK: u32 = 0o120_000;
@@ -147,8 +149,9 @@ impl Sources {
         found.with_context(|| format!("no kernel in {}", boot.display()))
     }
 
-    /// Dom0 without what a scenario adds: Xen's toolstack, and `scripts` at its root (`init` among them).
-    pub fn dom0(&self, scripts: &Path) -> Result<Vec<u8>> {
+    /// Dom0 without what a scenario adds: Xen's toolstack, and `scripts` at its root (`init` among them). With `network`
+    /// also a bridge, Linux's own network backend, and iperf3.
+    pub fn dom0(&self, scripts: &Path, network: bool) -> Result<Vec<u8>> {
         let mut archive = Archive::default();
         self.base(&mut archive)?;
         self.programs(
@@ -184,7 +187,7 @@ impl Sources {
             archive.directory(directory)?;
         }
         archive.file("etc/xen/xl.conf", b"autoballoon=0\n")?;
-        let wanted = [
+        let mut wanted = vec![
             "xen-evtchn",
             "xen-gntdev",
             "xen-gntalloc",
@@ -194,18 +197,26 @@ impl Sources {
             "virtio_blk",
             "xen-blkback",
         ];
+        if network {
+            wanted.extend(["virtio_net", "bridge", "xen-netback"]);
+            self.programs(&mut archive, &[IPERF3])?;
+            archive.symlink("etc/xen/scripts/vif-direct", "/vif-direct")?;
+        }
         modules::add(&mut archive, &self.linux, &wanted)?;
         archive.programs_from(scripts, "")?;
         archive.symlink("etc/xen/scripts/block-direct", "/block-direct")?;
         archive.finish()
     }
 
-    /// A stock guest: Debian's kernel modules, busybox, e2fsprogs, fio if `fio`, and `scripts` at its root.
-    pub fn guest(&self, scripts: &Path, fio: bool) -> Result<Vec<u8>> {
+    /// A stock guest: Debian's kernel modules, busybox, e2fsprogs, fio if `fio`, iperf3 if `network`, and `scripts` at
+    /// its root.
+    pub fn guest(&self, scripts: &Path, fio: bool, network: bool) -> Result<Vec<u8>> {
         let mut archive = Archive::default();
         self.base(&mut archive)?;
-        let programs: &[&str] = &["usr/sbin/e2fsck", "usr/sbin/mke2fs", "usr/bin/fio"];
-        self.programs(&mut archive, if fio { programs } else { &programs[..2] })?;
+        let mut programs = vec!["usr/sbin/e2fsck", "usr/sbin/mke2fs"];
+        programs.extend(fio.then_some("usr/bin/fio"));
+        programs.extend(network.then_some(IPERF3));
+        self.programs(&mut archive, &programs)?;
         modules::add(
             &mut archive,
             &self.linux,

@@ -14,6 +14,12 @@ reach() {
     wait_for 30 ping -c 1 -W 1 "$@" "$address"
 }
 
+# iperf ADDRESS OPTION...: runs iperf3 against a server there, and tells what arrived, in kbit/s.
+iperf() {
+    iperf3 --format k --client "$@" >/tmp/iperf
+    sed -n 's/.* \([0-9.]*\) Kbits\/sec.* receiver$/\1/p' /tmp/iperf
+}
+
 # serve: offers a file of 4 MiB, which everybody can make.
 serve() {
     mkdir /tmp/www

@@ -15,11 +15,20 @@ use super::console::{self, Event, Line};
 use super::disk::{Content, Disk};
 use super::tools::HostTools;
 use super::tree::Module;
+use super::{Nic, Wire};
 use crate::process;
 
 /// Where Dom0's kernel and ramdisk are put: clear of Xen and of the device tree, which QEMU places low in RAM.
 const KERNEL_ADDRESS: u64 = 0x4900_0000;
 const RAMDISK_ADDRESS: u64 = 0x4e00_0000;
+
+/// The addresses of the network card and, at the other end of its wire, of Dom0's; `tests/boot/dom0/net.sh` knows them too.
+const NIC_MAC: &str = "52:54:00:00:00:02";
+const PEER_MAC: &str = "52:54:00:00:00:01";
+
+/// A card reads what it was given 1 us of the machine's time after its doorbell. By itself it does so in another thread of
+/// QEMU's, in the host's time; a machine with nothing else to do could skip to its next timer before.
+const SENDING: &str = "tx=timer,x-txtimer=1000";
 
 /// The hardware of a machine: QEMU's `virt` board.
 #[derive(Clone, Debug)]
@@ -28,8 +37,8 @@ pub struct Board {
     pub memory_mib: u32,
     /// The version of the interrupt controller.
     pub gic: u8,
-    /// The transport of the network card, if there is one.
-    pub nic: Option<u8>,
+    /// The network card, if there is one.
+    pub nic: Option<Nic>,
     /// The disks and their images; disk N has the serial number `virtioN`.
     pub disks: Vec<(Disk, PathBuf)>,
     /// The firmware, if there is one, and its disk. QEMU leaves out devices that it has without one.
@@ -115,10 +124,22 @@ impl Board {
         // Dom0's own device: transport 0, on a page of registers that no driver domain gets.
         qemu.args(["-device", "virtio-serial-device,bus=virtio-mmio-bus.0"]);
         qemu.args(["-device", "virtserialport,chardev=port,name=outrigger"]);
-        if let Some(transport) = self.nic {
-            // Restricted: nothing on this wire reaches the host.
-            qemu.args(["-netdev", "user,id=wire,restrict=on"]);
-            let device = format!("virtio-net-device,netdev=wire,bus=virtio-mmio-bus.{transport}");
+        if let Some(Nic { transport, wire }) = self.nic {
+            match wire {
+                // Restricted: nothing on this wire reaches the host.
+                Wire::Gateway => qemu.args(["-netdev", "user,id=wire,restrict=on"]),
+                Wire::Dom0 => qemu.args([
+                    "-netdev",
+                    "hubport,id=wire,hubid=0",
+                    "-netdev",
+                    "hubport,id=peer,hubid=0",
+                    "-device",
+                    &format!("virtio-net-device,netdev=peer,mac={PEER_MAC},bus=virtio-mmio-bus.1,{SENDING}"),
+                ]),
+            };
+            let device = format!(
+                "virtio-net-device,netdev=wire,mac={NIC_MAC},bus=virtio-mmio-bus.{transport},{SENDING}"
+            );
             qemu.args(["-device", &device]);
         }
         if let Some(Medium { disk, .. }) = &self.medium {

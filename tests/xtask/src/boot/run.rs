@@ -201,7 +201,9 @@ impl Runner {
         let mut archive = Archive::default();
         let kernel = self.sources.kernel()?;
         archive.file("images/linux", &fs::read(&kernel)?)?;
-        let mut guest = self.sources.guest(&self.scripts.join("guest"), scenario.fio)?;
+        let mut guest =
+            self.sources
+                .guest(&self.scripts.join("guest"), scenario.fio, scenario.nic.is_some())?;
         guest.extend(programs(&additions.guest)?.finish()?);
         archive.file("images/guest.cpio", &guest)?;
         let named = || {
@@ -229,7 +231,11 @@ impl Runner {
 
         let ramdisk = dir.join("dom0.cpio");
         let mut file = File::create(&ramdisk)?;
-        file.write_all(&self.sources.dom0(&self.scripts.join("dom0"))?)?;
+        file.write_all(
+            &self
+                .sources
+                .dom0(&self.scripts.join("dom0"), scenario.nic.is_some())?,
+        )?;
         file.write_all(&programs(&additions.dom0)?.finish()?)?;
         file.write_all(&archive.finish()?)?;
         drop(file);

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Backend, Content, Disk, Scenario, Slice, Start};
+use super::{Backend, Content, Disk, Nic, Scenario, Slice, Start, Wire};
 
 /// Every scenario that can be booted by name.
 pub const ALL: &[Scenario] = &[
@@ -137,7 +137,10 @@ const NET: Scenario = Scenario {
     start: Start::Qemu,
     disks: &[SYSTEM_DISK],
     gic: 3,
-    nic: Some(23),
+    nic: Some(Nic {
+        transport: 23,
+        wire: Wire::Gateway,
+    }),
     fio: false,
     checks: &[
         "both driver domains ready",
