@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use outrigger_xen::{
     Access, Clock, CopyOp, DmaMap, DomId, EventChannels, EventError, GrantError, GrantRef, GrantTable,
-    Instant, MapRequest, MappedPages, Port,
+    Instant, Key, MapRequest, MappedPages, Port, Survivors,
 };
 
 use crate::Shared;
@@ -84,5 +84,36 @@ impl Clock for Xen {
     #[inline]
     fn now(&self) -> Instant {
         self.clock.now()
+    }
+}
+
+/// Nothing survives: this domain does not restart in place yet, so that a record would be memory for nobody.
+impl Survivors for Xen {
+    type Record = Shared;
+
+    fn keep(&self, _: Key, _: usize) -> Option<Shared> {
+        None
+    }
+
+    fn kept(&self, _: Key) -> Option<Shared> {
+        None
+    }
+
+    fn forget(&self, _: Key) {}
+
+    fn keys(&self) -> Vec<Key> {
+        Vec::new()
+    }
+
+    fn life(&self) -> u32 {
+        0
+    }
+
+    fn unclaimed(&self, _: DomId) -> usize {
+        0
+    }
+
+    fn sweep(&self, _: usize) -> usize {
+        0
     }
 }

@@ -8,7 +8,7 @@
 /// # Panics
 /// An offset that is misaligned or past the end is a bug of the caller, never a guest's doing, and panics.
 pub trait SharedPages {
-    /// Length in bytes, a multiple of 4096.
+    /// Length in bytes: a multiple of 4096 for pages, of 8 for a record in memory that is not shared at all.
     fn len(&self) -> usize;
     /// Never true: there is always at least one page.
     fn is_empty(&self) -> bool {

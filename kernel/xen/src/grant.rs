@@ -107,7 +107,8 @@ pub struct CopyOp {
     pub len: u16,
 }
 
-/// Granted pages: mapping, unmapping, copying, always in batches of one hypercall.
+/// Granted pages: mapping, unmapping, copying, always in batches of one hypercall. A page that an earlier life of this
+/// domain had mapped, and that nobody has claimed, is handed out again without one (see [`Survivors`](crate::Survivors)).
 pub trait GrantTable {
     /// Memory mapped for the CPU. Cheap to clone; must not be used after its [`MappedPages`] was unmapped (`kernel/core`
     /// keeps the address range reserved and unmapped, so that a use after that faults instead of reading something else).

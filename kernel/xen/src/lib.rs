@@ -4,7 +4,7 @@
 //! **Distrusts** whatever a guest names (a [`GrantRef`], a [`Port`]): an operation on it fails by value, never by panic.
 //! **Owes** Xen the end of everything it began: each mapping is unmapped once, each port closed once.
 //!
-//! Key types: [`GrantTable`], [`DmaMap`], [`DmaAddr`], [`EventChannels`], [`Clock`], [`Cpu`], and
+//! Key types: [`GrantTable`], [`DmaMap`], [`DmaAddr`], [`EventChannels`], [`Clock`], [`Cpu`], [`Survivors`], and
 //! [`XenStore`](xenstore::XenStore).
 #![no_std]
 #![forbid(unsafe_code)]
@@ -20,6 +20,7 @@ mod event;
 pub mod fake;
 mod grant;
 mod shutdown;
+mod survivors;
 pub mod xenstore;
 
 pub use cpu::{Clock, Cpu, Instant, Wake};
@@ -29,11 +30,18 @@ pub use grant::{
     Access, CopyOp, CopySide, DmaMap, GrantError, GrantRef, GrantTable, MapRequest, MappedPages,
 };
 pub use shutdown::Shutdown;
+pub use survivors::{Key, Survivors};
 
 /// A domain's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DomId(pub u16);
 
 /// What a backend needs of the machine below it, in one name.
-pub trait Hypervisor: GrantTable + EventChannels + Clock {}
-impl<T: GrantTable + EventChannels + Clock> Hypervisor for T {}
+pub trait Hypervisor:
+    GrantTable + EventChannels + Clock + Survivors<Record = <Self as GrantTable>::Pages>
+{
+}
+impl<T> Hypervisor for T where
+    T: GrantTable + EventChannels + Clock + Survivors<Record = <Self as GrantTable>::Pages>
+{
+}

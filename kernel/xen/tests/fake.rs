@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use outrigger_ring::SharedPages;
-use outrigger_xen::fake::{Domain, FakeXen, GrantInUse, Limits, PortState};
+use outrigger_xen::fake::{Crash, Domain, FakeXen, GrantInUse, Limits, PortState};
 use outrigger_xen::{
     Access, Clock, CopyOp, CopySide, Cpu, DomId, EventChannels, EventError, GrantError, GrantRef, GrantTable,
-    Instant, MapRequest, Port,
+    Instant, Key, MapRequest, Port, Survivors,
 };
 use xen_unikernel_abi::grant_table::{
     GNTST_bad_copy_arg, GNTST_bad_domain, GNTST_bad_gntref, GNTST_general_error,
@@ -301,4 +301,132 @@ fn time_moves_when_it_is_told_to_or_when_everybody_sleeps() {
     assert!(dd.wait(None).events);
     dd.close(ours);
     assert!(!dd.wait(None).events);
+}
+
+const RING: Key = Key {
+    kind: Key::CLASS,
+    frontend: FE,
+    handle: 51712,
+    part: 0,
+};
+
+fn one(gref: GrantRef) -> [MapRequest; 1] {
+    [MapRequest {
+        gref,
+        access: Access::ReadWrite,
+    }]
+}
+
+/// The mapping that the next life wants is handed out again, without a hypercall; the rest is swept.
+#[test]
+fn mappings_of_an_earlier_life_are_claimed_or_swept() {
+    let (xen, dd, fe) = two();
+    let pages = fe.pages(4);
+    let refs = fe.grant_all(&pages, DD, Access::ReadWrite);
+    let ring = dd.map_pages(FE, &refs[..2], Access::ReadWrite).unwrap();
+    let mut out = Vec::with_capacity(2);
+    dd.map_for_dma(FE, &one(refs[2]), &mut out);
+    dd.map_for_dma(FE, &one(refs[3]), &mut out);
+    let before: Vec<_> = out.drain(..).map(|map| map.unwrap().page()).collect();
+    dd.restart();
+    assert_eq!((dd.life(), dd.unclaimed(FE), dd.unclaimed_pages()), (1, 4, 4));
+
+    let counts = dd.counts();
+    let again = dd.map_pages(FE, &refs[..2], Access::ReadWrite).unwrap();
+    dd.map_for_dma(FE, &one(refs[3]), &mut out);
+    let map = out.pop().unwrap().unwrap();
+    assert_eq!(map.page(), before[1], "the device sees it where it did");
+    assert_eq!((dd.counts() - counts).hypercalls, 0);
+    assert_eq!(dd.unclaimed(FE), 1);
+    again.pages.store_u8(0, 7);
+    assert_eq!(pages.load_u8(0), 7);
+    // Another access is another mapping.
+    assert_eq!(dd.sweep(100), 0);
+    assert_eq!(fe.grant_uses(refs[2]), 0);
+    dd.unmap_pages(again);
+    dd.unmap_for_dma(&mut Vec::from([map]));
+    xen.assert_nothing_held(DD);
+    let stale = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ring.pages.load_u8(0)));
+    assert!(stale.is_err(), "a view of the earlier life is dead");
+}
+
+#[test]
+fn records_survive_and_the_earlier_lifes_views_do_not() {
+    let (_, dd, _) = two();
+    assert!(dd.kept(RING).is_none());
+    let record = dd.keep(RING, 24).unwrap();
+    assert_eq!((record.len(), record.load_u64(16)), (24, 0));
+    record.store_u64(16, 5);
+    assert_eq!(dd.kept(RING).unwrap().load_u64(16), 5);
+    dd.restart();
+    assert_eq!(dd.keys(), [RING]);
+    let found = dd.kept(RING).unwrap();
+    assert_eq!((found.len(), found.load_u64(16)), (24, 5));
+    let stale = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| record.store_u64(0, 1)));
+    assert!(stale.is_err());
+    assert_eq!(dd.keep(RING, 8).unwrap().load_u64(0), 0, "a new one is zero");
+    dd.forget(RING);
+    assert!(dd.kept(RING).is_none());
+    dd.set_limits(Limits {
+        record_bytes: 64,
+        ..Limits::default()
+    });
+    assert!(dd.keep(RING, 72).is_none());
+    dd.keep(RING, 64).unwrap();
+    dd.restart_unsound();
+    assert_eq!(dd.keys(), []);
+}
+
+/// The remote port is free to be bound again, and pending at once.
+#[test]
+fn ports_are_closed_by_a_restart() {
+    let (_, dd, fe) = two();
+    let remote = fe.alloc_unbound(DD).unwrap();
+    let local = dd.bind_interdomain(FE, remote).unwrap();
+    dd.take_pending(&mut |_| {});
+    dd.restart();
+    assert_eq!(fe.port(remote), PortState::Unbound(DD));
+    fe.notify(remote);
+    assert_eq!(dd.bind_interdomain(FE, remote), Ok(local));
+    assert!(dd.is_pending(local));
+}
+
+/// The pool gives out the same pages in the same order, zeroed.
+#[test]
+fn the_pool_begins_again() {
+    let (_, dd, _) = two();
+    let first: Vec<_> = (0..3).map(|_| dd.pool_page().unwrap()).collect();
+    first[1].0.store_u8(9, 1);
+    dd.restart();
+    let again: Vec<_> = (0..4).map(|_| dd.pool_page().unwrap()).collect();
+    assert!(first.iter().zip(&again).all(|(old, new)| old.1 == new.1));
+    assert_eq!(again[1].0.load_u8(9), 0);
+}
+
+/// Every step can be the one that is not taken.
+#[test]
+fn a_domain_fails_before_the_step_that_was_named() {
+    let run = |dd: &Domain, fe: &Domain, gref| {
+        let mapped = dd.map_pages(FE, &[gref], Access::ReadWrite).unwrap();
+        mapped.pages.store_u32(0, 1);
+        mapped.pages.store_u32(4, 2);
+        let _ = fe;
+        dd.unmap_pages(mapped);
+    };
+    for step in 1..=5 {
+        let (_, dd, fe) = two();
+        let page = fe.pages(1);
+        let gref = fe.grant(&page, 0, DD, Access::ReadWrite);
+        dd.crash_at(step);
+        let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&dd, &fe, gref)));
+        match end {
+            Err(payload) => assert!(payload.is::<Crash>()),
+            Ok(()) => assert_eq!(step, 5, "four steps in all"),
+        }
+        let seen = (fe.grant_uses(gref), page.load_u32(0), page.load_u32(4));
+        let expected = [(0, 0, 0), (1, 0, 0), (1, 1, 0), (1, 1, 2), (0, 1, 2)];
+        assert_eq!(seen, expected[step as usize - 1], "step {step}");
+        dd.restart();
+        assert_eq!(dd.unclaimed(FE), seen.0 as usize);
+    }
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use outrigger_xen::fake::{Domain, FakePages};
 use outrigger_xen::{
     Access, Clock, CopyOp, DmaMap, DomId, EventChannels, EventError, GrantError, GrantRef, GrantTable,
-    Instant, MapRequest, MappedPages, Port,
+    Instant, Key, MapRequest, MappedPages, Port, Survivors,
 };
 
 /// Runs what is none of the backend's doing.
@@ -89,5 +89,37 @@ impl EventChannels for Quiet {
 impl Clock for Quiet {
     fn now(&self) -> Instant {
         self.domain.now()
+    }
+}
+
+impl Survivors for Quiet {
+    type Record = FakePages;
+
+    fn keep(&self, key: Key, len: usize) -> Option<FakePages> {
+        quiet(|| self.domain.keep(key, len))
+    }
+
+    fn kept(&self, key: Key) -> Option<FakePages> {
+        quiet(|| self.domain.kept(key))
+    }
+
+    fn forget(&self, key: Key) {
+        quiet(|| self.domain.forget(key));
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        self.domain.keys()
+    }
+
+    fn life(&self) -> u32 {
+        self.domain.life()
+    }
+
+    fn unclaimed(&self, dom: DomId) -> usize {
+        self.domain.unclaimed(dom)
+    }
+
+    fn sweep(&self, most: usize) -> usize {
+        quiet(|| self.domain.sweep(most))
     }
 }

@@ -3,7 +3,7 @@
 use outrigger_xen::fake::{Domain, FakePages};
 use outrigger_xen::{
     Access, Clock, CopyOp, DmaMap, DomId, EventChannels, EventError, GrantError, GrantRef, GrantTable,
-    Instant, MapRequest, MappedPages, Port,
+    Instant, Key, MapRequest, MappedPages, Port, Survivors,
 };
 
 /// Runs what is none of the backend's doing.
@@ -71,5 +71,37 @@ impl EventChannels for Quiet {
 impl Clock for Quiet {
     fn now(&self) -> Instant {
         self.0.now()
+    }
+}
+
+impl Survivors for Quiet {
+    type Record = FakePages;
+
+    fn keep(&self, key: Key, len: usize) -> Option<FakePages> {
+        quiet(|| self.0.keep(key, len))
+    }
+
+    fn kept(&self, key: Key) -> Option<FakePages> {
+        quiet(|| self.0.kept(key))
+    }
+
+    fn forget(&self, key: Key) {
+        quiet(|| self.0.forget(key));
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        self.0.keys()
+    }
+
+    fn life(&self) -> u32 {
+        self.0.life()
+    }
+
+    fn unclaimed(&self, dom: DomId) -> usize {
+        self.0.unclaimed(dom)
+    }
+
+    fn sweep(&self, most: usize) -> usize {
+        quiet(|| self.0.sweep(most))
     }
 }

@@ -13,13 +13,20 @@ impl Domain {
     pub fn pool_page(&self) -> Option<(FakePages, DmaPage)> {
         let mut world = self.xen.0.borrow_mut();
         let domain = world.domain_mut(self.id);
-        if domain.pool.len() >= domain.limits.pool_pages {
-            return None;
-        }
-        let page = world.new_page(self.id);
-        world.domain_mut(self.id).pool.insert(page.machine, page.clone());
+        let page = match domain.pool_free.pop() {
+            Some(page) => {
+                page.clear();
+                page
+            }
+            None if domain.pool.len() >= domain.limits.pool_pages => return None,
+            None => world.new_page(self.id),
+        };
+        let domain = world.domain_mut(self.id);
+        domain.pool.insert(page.machine, page.clone());
         let dma = DmaPage::mint(page.machine);
-        Some((FakePages::new(Vec::from([page]), true, Access::ReadWrite), dma))
+        let view = FakePages::stepping(Vec::from([page]), true, Access::ReadWrite, domain.steps.clone());
+        domain.pool_views.push(view.clone());
+        Some((view, dma))
     }
 
     /// The device of this domain reads memory.

@@ -66,6 +66,16 @@ impl World {
         }
     }
 
+    /// The ports of a domain that starts over: what it had bound is closed. (What it offers itself stays.)
+    pub(super) fn close_interdomain(&mut self, id: DomId, ports: &mut Ports) {
+        for (state, pending) in &mut ports.0 {
+            if let PortState::Interdomain(..) = state {
+                self.disconnect(id, core::mem::replace(state, PortState::Free));
+                *pending = false;
+            }
+        }
+    }
+
     /// All ports of a domain that is gone.
     pub(super) fn close_all(&mut self, id: DomId, ports: &mut Ports) {
         for (state, _) in core::mem::take(&mut ports.0) {
@@ -141,6 +151,7 @@ impl EventChannels for Domain {
     /// # Panics
     /// The port is not in use.
     fn notify(&self, port: Port) {
+        self.step();
         let mut world = self.xen.0.borrow_mut();
         let domain = world.domain_mut(self.id);
         domain.counts.hypercalls += 1;
@@ -157,6 +168,9 @@ impl EventChannels for Domain {
     }
 
     fn take_pending(&self, each: &mut dyn FnMut(Port)) {
+        if self.with(|domain| domain.ports.any_pending()) {
+            self.step();
+        }
         // Collected first: `each` may send, bind or close.
         let pending: Vec<Port> = self.with(|domain| {
             (0..)

@@ -27,17 +27,40 @@ pub(super) struct GrantEntry {
 
 /// What one `map_pages`, or one entry of a `map_for_dma`, holds.
 pub(super) struct Mapping {
-    from: DomId,
+    pub from: DomId,
     grants: Vec<(GrantRef, Rc<Page>)>,
     pub access: Access,
     pub dma: bool,
     /// The CPU's view, to be ended with the mapping.
     view: Option<FakePages>,
+    /// It is an earlier life's, and nobody has claimed it.
+    orphan: bool,
 }
 
 impl Mapping {
     pub fn pages(&self) -> impl Iterator<Item = &Rc<Page>> {
         self.grants.iter().map(|(_, page)| page)
+    }
+
+    pub fn is_orphan(&self) -> bool {
+        self.orphan
+    }
+
+    /// Whoever had it is no more.
+    pub fn orphan(&mut self) {
+        self.orphan = true;
+        if let Some(view) = self.view.take() {
+            view.view.live.set(false);
+        }
+    }
+
+    fn maps(&self, refs: &[GrantRef]) -> bool {
+        self.grants.len() == refs.len()
+            && self
+                .grants
+                .iter()
+                .zip(refs)
+                .all(|((gref, _), other)| gref == other)
     }
 }
 
@@ -66,6 +89,9 @@ impl World {
         access: Access,
         dma: bool,
     ) -> Result<(u32, Vec<Rc<Page>>), GrantError> {
+        if let Some(slot) = self.orphan(by, from, refs, access, dma) {
+            return Ok(self.adopt(by, slot));
+        }
         let held: usize = self
             .domain_mut(by)
             .mappings
@@ -93,7 +119,8 @@ impl World {
         domain.counts.maps += refs.len() as u64;
         let slot = domain.next_mapping;
         domain.next_mapping += 1;
-        let view = (!dma).then(|| FakePages::new(pages.clone(), false, access));
+        let steps = domain.steps.clone();
+        let view = (!dma).then(|| FakePages::stepping(pages.clone(), false, access, steps));
         domain.mappings.insert(
             slot,
             Mapping {
@@ -102,9 +129,34 @@ impl World {
                 access,
                 dma,
                 view,
+                orphan: false,
             },
         );
         Ok((slot, pages))
+    }
+
+    /// A mapping of an earlier life that is what is wanted.
+    fn orphan(&self, by: DomId, from: DomId, refs: &[GrantRef], access: Access, dma: bool) -> Option<u32> {
+        let mut mappings = self.domains[&by].mappings.iter();
+        let found = mappings.find(|(_, mapping)| {
+            mapping.orphan
+                && (mapping.from, mapping.access, mapping.dma) == (from, access, dma)
+                && mapping.maps(refs)
+        });
+        found.map(|(slot, _)| *slot)
+    }
+
+    /// A mapping of an earlier life belongs to this one.
+    fn adopt(&mut self, by: DomId, slot: u32) -> (u32, Vec<Rc<Page>>) {
+        let domain = self.domain_mut(by);
+        let steps = domain.steps.clone();
+        let mapping = domain.mappings.get_mut(&slot).expect("it was found there");
+        mapping.orphan = false;
+        let pages: Vec<_> = mapping.pages().cloned().collect();
+        if !mapping.dma {
+            mapping.view = Some(FakePages::stepping(pages.clone(), false, mapping.access, steps));
+        }
+        (slot, pages)
     }
 
     /// A mapping ends: its grants are in use once less.
@@ -127,7 +179,7 @@ impl World {
         }
     }
 
-    fn unmap(&mut self, by: DomId, slot: u32) -> Mapping {
+    pub(super) fn unmap(&mut self, by: DomId, slot: u32) -> Mapping {
         let domain = self.domain_mut(by);
         let mapping = domain.mappings.remove(&slot).expect("what is unmapped is mapped");
         domain.counts.unmaps += mapping.grants.len() as u64;
@@ -178,7 +230,10 @@ impl GrantTable for Domain {
         refs: &[GrantRef],
         access: Access,
     ) -> Result<MappedPages<FakePages>, GrantError> {
-        self.hypercall();
+        let orphan = self.xen.0.borrow().orphan(self.id, dom, refs, access, false);
+        if orphan.is_none() {
+            self.hypercall();
+        }
         let mut world = self.xen.0.borrow_mut();
         let (slot, _) = world.map(self.id, dom, refs, access, false)?;
         let view = world.domain_mut(self.id).mappings[&slot].view.clone();
@@ -199,10 +254,14 @@ impl GrantTable for Domain {
             out.capacity() - out.len() >= requests.len(),
             "the batch's results have room"
         );
-        if requests.is_empty() {
-            return;
+        let fresh = requests.iter().any(|request| {
+            let world = self.xen.0.borrow();
+            let orphan = world.orphan(self.id, dom, &[request.gref], request.access, true);
+            orphan.is_none()
+        });
+        if fresh {
+            self.hypercall();
         }
-        self.hypercall();
         let mut world = self.xen.0.borrow_mut();
         for request in requests {
             let mapped = world.map(self.id, dom, &[request.gref], request.access, true);

@@ -8,12 +8,16 @@
 //! [`FakeXen::domain`] gives a [`Domain`], which implements [`GrantTable`](crate::GrantTable),
 //! [`EventChannels`](crate::EventChannels), [`Clock`](crate::Clock) and [`Cpu`](crate::Cpu) for that domain, and offers
 //! what a frontend does (`pages`, `grant`, `alloc_unbound`) and what a device does (`dma_read`, `dma_write`).
+//!
+//! A domain restarts in place by [`Domain::restart`], after it was made to fail at any step it takes
+//! ([`Domain::crash_at`]).
 
 mod bus;
 mod cpu;
 mod event;
 mod grant;
 mod pages;
+mod survivors;
 mod xenstored;
 
 use std::cell::RefCell;
@@ -22,16 +26,18 @@ use std::rc::Rc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use crate::{Access, DomId, Instant, PAGE_SIZE};
+use crate::{Access, DomId, Instant, Key, PAGE_SIZE};
 
 pub use event::PortState;
 pub use grant::GrantInUse;
 pub use pages::FakePages;
+pub use survivors::Crash;
 pub use xenstored::{Caller, Device, Errno, Perm, Perms, Request, Toolstack, Verdict, XenStored};
 
 use event::Ports;
 use grant::{GrantEntry, Mapping};
 use pages::Page;
+use survivors::{Record, Steps};
 
 /// What a domain has done so far; subtract two for the cost of something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +78,8 @@ pub struct Limits {
     pub ports: u32,
     /// Pages its DMA pool gives out.
     pub pool_pages: usize,
+    /// Bytes of records that survive a restart.
+    pub record_bytes: usize,
 }
 
 impl Default for Limits {
@@ -81,6 +89,7 @@ impl Default for Limits {
             grants: 32_768,
             ports: 1023,
             pool_pages: 4096,
+            record_bytes: 1 << 20,
         }
     }
 }
@@ -96,6 +105,12 @@ struct DomainState {
     mappings: BTreeMap<u32, Mapping>,
     next_mapping: u32,
     pool: BTreeMap<u64, Rc<Page>>,
+    /// Pages of an earlier life's pool that were not given out again; the next is the last.
+    pool_free: Vec<Rc<Page>>,
+    pool_views: Vec<FakePages>,
+    records: BTreeMap<Key, Record>,
+    life: u32,
+    steps: Rc<Steps>,
     ports: Ports,
     irqs: u32,
 }
@@ -136,6 +151,11 @@ impl FakeXen {
                 mappings: BTreeMap::new(),
                 next_mapping: 1,
                 pool: BTreeMap::new(),
+                pool_free: Vec::new(),
+                pool_views: Vec::new(),
+                records: BTreeMap::new(),
+                life: 0,
+                steps: Rc::default(),
                 ports: Ports::default(),
                 irqs: 0,
             });
@@ -253,7 +273,9 @@ impl Domain {
         act(self.xen.0.borrow_mut().domain_mut(self.id))
     }
 
+    /// A hypercall is made.
     fn hypercall(&self) {
+        self.step();
         self.with(|domain| domain.counts.hypercalls += 1);
     }
 }

@@ -10,6 +10,7 @@ use std::vec::Vec;
 
 use outrigger_ring::SharedPages;
 
+use super::survivors::Steps;
 use crate::{Access, DomId, PAGE_SIZE};
 
 /// What a test runs as the guest between two loads of the backend: given the offset in the page about to be loaded.
@@ -30,6 +31,11 @@ pub(super) struct Page {
 }
 
 impl Page {
+    /// Zeroes it.
+    pub fn clear(&self) {
+        self.bytes.iter().for_each(|byte| byte.set(0));
+    }
+
     pub fn new(owner: DomId, gfn: u64, machine: u64) -> Rc<Self> {
         Rc::new(Self {
             machine,
@@ -70,6 +76,8 @@ pub(super) struct View {
     pub own: bool,
     pub access: Access,
     pub live: Cell<bool>,
+    /// Counts the stores, of a domain that may be made to fail at any of them.
+    steps: Option<Rc<Steps>>,
 }
 
 /// A view of one or more pages. The owner's comes from [`Domain::pages`](super::Domain::pages); a backend's from mapping
@@ -79,16 +87,29 @@ pub(super) struct View {
 pub struct FakePages {
     pub(super) pages: Rc<[Rc<Page>]>,
     pub(super) view: Rc<View>,
+    /// In bytes.
+    pub(super) len: usize,
 }
 
 impl FakePages {
     pub(super) fn new(pages: Vec<Rc<Page>>, own: bool, access: Access) -> Self {
+        Self::with_steps(pages, own, access, None)
+    }
+
+    /// A view whose stores are steps.
+    pub(super) fn stepping(pages: Vec<Rc<Page>>, own: bool, access: Access, steps: Rc<Steps>) -> Self {
+        Self::with_steps(pages, own, access, Some(steps))
+    }
+
+    fn with_steps(pages: Vec<Rc<Page>>, own: bool, access: Access, steps: Option<Rc<Steps>>) -> Self {
         Self {
+            len: pages.len() * PAGE_SIZE,
             pages: pages.into(),
             view: Rc::new(View {
                 own,
                 access,
                 live: Cell::new(true),
+                steps,
             }),
         }
     }
@@ -108,6 +129,7 @@ impl FakePages {
         self.pages.iter().map(|page| Self {
             pages: Rc::new([page.clone()]),
             view: self.view.clone(),
+            len: PAGE_SIZE,
         })
     }
 
@@ -217,6 +239,9 @@ impl FakePages {
             "store at {at:#x} through a read-only mapping"
         );
         let (page, offset) = self.place(at, N);
+        if let Some(steps) = &self.view.steps {
+            steps.take();
+        }
         page.poke(offset, &bytes);
     }
 }
@@ -232,7 +257,7 @@ impl fmt::Debug for FakePages {
 
 impl SharedPages for FakePages {
     fn len(&self) -> usize {
-        self.pages.len() * PAGE_SIZE
+        self.len
     }
     fn load_u8(&self, at: usize) -> u8 {
         u8::from_le_bytes(self.load(at))

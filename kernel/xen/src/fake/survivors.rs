@@ -1,0 +1,202 @@
+//! Restart in place: what a domain's next life finds, and where a test lets it fail.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::vec::Vec;
+
+use super::pages::Page;
+use super::{Domain, FakePages, PAGE_SIZE};
+use crate::{Access, DomId, Key, Survivors};
+
+/// What a domain panics with when it was told to fail ([`Domain::crash_at`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crash;
+
+/// Counts what a domain does that others can see.
+#[derive(Debug, Default)]
+pub(super) struct Steps {
+    taken: Cell<u64>,
+    crash_at: Cell<Option<u64>>,
+}
+
+impl Steps {
+    /// One more is about to be done.
+    ///
+    /// # Panics
+    /// With [`Crash`], if it was the last that this life was granted.
+    pub fn take(&self) {
+        self.taken.set(self.taken.get() + 1);
+        if self.crash_at.get() == Some(self.taken.get()) {
+            self.crash_at.set(None);
+            std::panic::panic_any(Crash);
+        }
+    }
+}
+
+/// A record, and the one view that all who have it share.
+pub(super) struct Record {
+    pages: Vec<Rc<Page>>,
+    view: FakePages,
+}
+
+impl Domain {
+    /// From now on fails when it is about to take its step number `steps` (from 1 on): it panics with [`Crash`], and the
+    /// step is not taken. A step is whatever another party, or the next life, can see: a hypercall, a store to a ring, to
+    /// a page of the pool or to a record, pending ports taken, and what a device model reports by [`step`](Self::step).
+    pub fn crash_at(&self, steps: u64) {
+        let own = self.steps();
+        own.crash_at.set(Some(own.taken.get() + steps));
+    }
+
+    /// It is not to fail any more.
+    pub fn crash_never(&self) {
+        self.steps().crash_at.set(None);
+    }
+
+    /// Steps so far.
+    pub fn steps_taken(&self) -> u64 {
+        self.steps().taken.get()
+    }
+
+    /// Something is about to happen that a device can see (a register is written).
+    pub fn step(&self) {
+        self.steps().take();
+    }
+
+    /// Starts over in place, as `kernel/core` does: the mappings stay but belong to nobody, the ports are closed, the
+    /// pool's pages are given out again, and every view of the earlier life is dead. The test begins the new life with
+    /// fresh objects on this domain; drivers reset their devices.
+    pub fn restart(&self) {
+        self.crash_never();
+        let mut world = self.xen.0.borrow_mut();
+        let domain = world.domain_mut(self.id);
+        domain.life += 1;
+        let mut ports = core::mem::take(&mut domain.ports);
+        for mapping in domain.mappings.values_mut() {
+            mapping.orphan();
+        }
+        domain.pool_free = domain.pool.values().cloned().collect();
+        // In the order in which they were first given out.
+        domain.pool_free.sort_by_key(|page| core::cmp::Reverse(page.gfn));
+        for view in domain.pool_views.drain(..) {
+            view.view.live.set(false);
+        }
+        let steps = domain.steps.clone();
+        for record in domain.records.values_mut() {
+            record.view.view.live.set(false);
+            record.view = record_view(&record.pages, record.view.len, &steps);
+        }
+        world.close_interdomain(self.id, &mut ports);
+        world.domain_mut(self.id).ports = ports;
+    }
+
+    /// Starts over, but nothing that was recorded can be believed: there are no records.
+    pub fn restart_unsound(&self) {
+        self.restart();
+        self.with(|domain| domain.records.clear());
+    }
+
+    /// The records as they are, for a test to look at or to damage; its stores are no steps.
+    pub fn records(&self) -> Vec<(Key, FakePages)> {
+        self.with(|domain| {
+            let view = |record: &Record| FakePages::new(record.pages.clone(), true, Access::ReadWrite);
+            domain
+                .records
+                .iter()
+                .map(|(key, record)| (*key, view(record)))
+                .collect()
+        })
+    }
+
+    /// Pages that an earlier life had mapped and that nobody has claimed, of all guests.
+    pub fn unclaimed_pages(&self) -> usize {
+        self.with(|domain| {
+            let unclaimed = domain.mappings.values().filter(|mapping| mapping.is_orphan());
+            unclaimed.map(|mapping| mapping.pages().count()).sum()
+        })
+    }
+
+    pub(super) fn steps(&self) -> Rc<Steps> {
+        self.with(|domain| domain.steps.clone())
+    }
+}
+
+fn record_view(pages: &[Rc<Page>], len: usize, steps: &Rc<Steps>) -> FakePages {
+    let mut view = FakePages::stepping(pages.to_vec(), true, Access::ReadWrite, steps.clone());
+    view.len = len;
+    view
+}
+
+impl Survivors for Domain {
+    type Record = FakePages;
+
+    fn keep(&self, key: Key, len: usize) -> Option<FakePages> {
+        self.step();
+        self.forget(key);
+        let mut world = self.xen.0.borrow_mut();
+        let domain = world.domain_mut(self.id);
+        let used: usize = domain.records.values().map(|record| record.view.len).sum();
+        if used + len > domain.limits.record_bytes {
+            return None;
+        }
+        let pages: Vec<Rc<Page>> = (0..len.div_ceil(PAGE_SIZE).max(1))
+            .map(|_| world.new_page(self.id))
+            .collect();
+        let domain = world.domain_mut(self.id);
+        let view = record_view(&pages, len, &domain.steps);
+        domain.records.insert(
+            key,
+            Record {
+                pages,
+                view: view.clone(),
+            },
+        );
+        Some(view)
+    }
+
+    fn kept(&self, key: Key) -> Option<FakePages> {
+        self.with(|domain| domain.records.get(&key).map(|record| record.view.clone()))
+    }
+
+    fn forget(&self, key: Key) {
+        self.step();
+        if let Some(record) = self.with(|domain| domain.records.remove(&key)) {
+            record.view.view.live.set(false);
+        }
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        self.with(|domain| domain.records.keys().copied().collect())
+    }
+
+    fn life(&self) -> u32 {
+        self.with(|domain| domain.life)
+    }
+
+    fn unclaimed(&self, dom: DomId) -> usize {
+        self.with(|domain| {
+            let of_dom = domain.mappings.values().filter(|mapping| mapping.from == dom);
+            let unclaimed = of_dom.filter(|mapping| mapping.is_orphan());
+            unclaimed.map(|mapping| mapping.pages().count()).sum()
+        })
+    }
+
+    fn sweep(&self, most: usize) -> usize {
+        if self.unclaimed_pages() == 0 {
+            return 0;
+        }
+        self.hypercall();
+        let orphans: Vec<u32> = self.with(|domain| {
+            let orphans = domain.mappings.iter().filter(|(_, mapping)| mapping.is_orphan());
+            orphans.map(|(slot, _)| *slot).collect()
+        });
+        let mut swept = 0;
+        for slot in orphans {
+            if swept >= most {
+                break;
+            }
+            swept += self.xen.0.borrow_mut().unmap(self.id, slot).pages().count();
+        }
+        self.unclaimed_pages()
+    }
+}
