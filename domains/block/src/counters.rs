@@ -60,22 +60,24 @@ impl AddAssign for Counters {
     }
 }
 
+/// `key=value` words, as they stand in XenStore and in the log.
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} reads ({} KiB), {} writes ({} KiB), {} flushes, {} barriers, {} discards, {} refused, {} device errors, \
-             {} pages mapped, {} notifications",
+            "reads={} sectors-read={} writes={} sectors-written={} flushes={} barriers={} discards={} refused={} errors={} \
+             maps={} unmaps={} notifications={}",
             self.reads,
-            self.sectors_read / 2,
+            self.sectors_read,
             self.writes,
-            self.sectors_written / 2,
+            self.sectors_written,
             self.flushes,
             self.barriers,
             self.discards,
             self.refusals(),
             self.errors,
             self.maps,
+            self.unmaps,
             self.notifications,
         )
     }

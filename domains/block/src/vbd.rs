@@ -149,6 +149,16 @@ impl<H: Hypervisor, D: BlockDevice, M: SharedPages> DeviceClass for Block<'_, H,
         Some((vbd.id, published([(key::SECTORS, vbd.slice.sectors)])))
     }
 
+    fn statistics(&self, device: DeviceId) -> Option<String> {
+        let mut words = None;
+        self.report(|id, counters| {
+            if id == device {
+                words = Some(counters.to_string());
+            }
+        });
+        words
+    }
+
     fn take_fault(&self) -> Option<(DeviceId, String)> {
         let state = &mut *self.state.borrow_mut();
         state

@@ -12,7 +12,6 @@ use outrigger_xen::{Access, DomId, GrantRef, Hypervisor, MappedPages, Port};
 use outrigger_xenbus::DeviceId;
 
 use crate::counters::{Counters, Drop};
-use crate::multicast::MulticastFilter;
 use crate::queue::{Parts, Queue};
 use crate::rate::Bucket;
 use crate::service::{CONTROL, NO_QUEUE, State};
@@ -102,10 +101,8 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         }
         let Wanted { mac, lan, filter, .. } = vif.wanted.clone();
         self.switch.plug(number, lan, mac, filter, now);
-        if frontend.multicast
-            && let Some(port) = self.switch.port_mut(number)
-        {
-            port.multicast = MulticastFilter::selective();
+        if let Some(port) = self.switch.port_mut(number) {
+            port.multicast.apply(frontend.multicast);
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use outrigger_xenbus::{DeviceClass, DeviceId, Nodes, Refusal};
 
 use crate::attach::{Frontend, QueueNodes};
 use crate::filter::SourceFilter;
+use crate::nic::Nic;
 use crate::packet::Mac;
 use crate::rate::Bucket;
 use crate::service::{Net, State};
@@ -35,6 +36,7 @@ type Published = Vec<(String, String)>;
 
 impl<H: Hypervisor, D: NetDevice, M: SharedPages> DeviceClass for Net<'_, H, D, M> {
     const KIND: &'static str = "vif";
+    const WATCHED: &'static [&'static str] = &[key::REQUEST_MULTICAST_CONTROL];
 
     async fn probe<P: SharedPages>(&self, nodes: &Nodes<'_, P>) -> Result<Published, Refusal> {
         let keys = [key::MAC, key::BRIDGE, key::IP, key::RATE, key::VLAN, key::MTU];
@@ -85,6 +87,7 @@ impl<H: Hypervisor, D: NetDevice, M: SharedPages> DeviceClass for Net<'_, H, D, 
             key::FEATURE_IPV6_CSUM_OFFLOAD,
             key::FEATURE_SPLIT_EVENT_CHANNELS,
             key::FEATURE_MULTICAST_CONTROL,
+            key::FEATURE_DYNAMIC_MULTICAST_CONTROL,
             key::FEATURE_CTRL_RING,
             key::FEATURE_XDP_HEADROOM,
         ]
@@ -113,6 +116,20 @@ impl<H: Hypervisor, D: NetDevice, M: SharedPages> DeviceClass for Net<'_, H, D, 
         Ok(Vec::from([(key::CARRIER.to_string(), "1".to_string())]))
     }
 
+    async fn reconfigure<P: SharedPages>(&self, nodes: &Nodes<'_, P>) -> Result<(), Refusal> {
+        let multicast = nodes.frontend(key::REQUEST_MULTICAST_CONTROL).await?;
+        let headroom = headroom(nodes).await?;
+        let state = &mut *self.state.borrow_mut();
+        if let Some(number) = state.find(nodes.device())
+            && let Some(vif) = &mut state.vifs[number]
+            && let Some(port) = state.switch.port_mut(number)
+        {
+            vif.takes.headroom = headroom;
+            port.multicast.apply(is_set(multicast));
+        }
+        Ok(())
+    }
+
     fn disconnect(&self, device: DeviceId) {
         self.state.borrow_mut().detach(self.hv, device);
     }
@@ -133,6 +150,21 @@ impl<H: Hypervisor, D: NetDevice, M: SharedPages> DeviceClass for Net<'_, H, D, 
             debug_assert!(!gone.is_connected(), "it was disconnected before");
             state.doms[vif] = None;
         }
+    }
+
+    fn statistics(&self, device: DeviceId) -> Option<String> {
+        let state = self.state.borrow();
+        let vif = state.vifs[state.find(device)?].as_ref()?;
+        Some(vif.counters.to_string())
+    }
+
+    fn totals(&self) -> Published {
+        let state = self.state.borrow();
+        let words = |nic: &Nic<D>| {
+            let link = if nic.has_carrier() { "up" } else { "down" };
+            (nic.name.clone(), format!("link={link} {}", nic.counters))
+        };
+        state.nics.iter().map(words).collect()
     }
 
     fn take_fault(&self) -> Option<(DeviceId, String)> {
@@ -186,15 +218,11 @@ async fn frontend<P: SharedPages>(nodes: &Nodes<'_, P>) -> Result<Frontend, Refu
         key::REQUEST_MULTICAST_CONTROL,
     ];
     let flags = nodes.frontend_all(flags).await?;
-    let [copy, sg, gso4, gso6, no_csum, csum6, multicast] =
-        flags.map(|flag| flag.is_some_and(|flag| flag != "0"));
+    let [copy, sg, gso4, gso6, no_csum, csum6, multicast] = flags.map(is_set);
     if !copy {
         return Err(bad(key::REQUEST_RX_COPY, "packets can only be copied"));
     }
-    let headroom = nodes.frontend_u32(key::XDP_HEADROOM).await?.unwrap_or(0);
-    if headroom > HEADROOM_MAX {
-        return Err(bad(key::XDP_HEADROOM, "too much"));
-    }
+    let headroom = headroom(nodes).await?;
     let count = nodes
         .frontend_u32(key::MULTI_QUEUE_NUM_QUEUES)
         .await?
@@ -229,12 +257,28 @@ async fn frontend<P: SharedPages>(nodes: &Nodes<'_, P>) -> Result<Frontend, Refu
             gso6: sg && gso6,
             blank4: !no_csum,
             blank6: csum6,
-            headroom: headroom as u16,
+            headroom,
         },
         multicast,
         queues,
         control,
     })
+}
+
+/// Bytes to leave free in each page, for the frontend's XDP programs.
+async fn headroom<P: SharedPages>(nodes: &Nodes<'_, P>) -> Result<u16, Refusal> {
+    match nodes.frontend_u32(key::XDP_HEADROOM).await?.unwrap_or(0) {
+        headroom @ 0..=HEADROOM_MAX => Ok(headroom as u16),
+        _ => Err(Refusal(format!(
+            "{}/{}: more than {HEADROOM_MAX}",
+            nodes.frontend_path(),
+            key::XDP_HEADROOM
+        ))),
+    }
+}
+
+fn is_set(flag: Option<String>) -> bool {
+    flag.is_some_and(|flag| flag != "0")
 }
 
 async fn queue_nodes<P: SharedPages>(nodes: &Nodes<'_, P>, prefix: &str) -> Result<QueueNodes, Refusal> {

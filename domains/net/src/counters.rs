@@ -1,14 +1,13 @@
 //! What vifs and network cards have done.
 
 use core::fmt;
-use core::ops::AddAssign;
 
 /// Why a frame went nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drop {
     /// Its slots made no packet.
     Refused,
-    /// Xen did not let us copy it: a bad grant.
+    /// Xen did not let us copy it: a bad-grant.
     Grant,
     /// Its headers do not fit what is said of it, or it is too long.
     Malformed,
@@ -39,14 +38,14 @@ impl Drop {
         (Self::Refused, "refused"),
         (Self::Grant, "bad grant"),
         (Self::Malformed, "malformed"),
-        (Self::SourceMac, "source MAC"),
-        (Self::SourceIp, "source IP"),
-        (Self::Vlan, "VLAN"),
-        (Self::NoDestination, "no destination"),
+        (Self::SourceMac, "source-mac"),
+        (Self::SourceIp, "source-ip"),
+        (Self::Vlan, "vlan"),
+        (Self::NoDestination, "no-destination"),
         (Self::Flood, "flood"),
-        (Self::NoBuffer, "no buffer"),
-        (Self::NoMemory, "no memory"),
-        (Self::NoCarrier, "no carrier"),
+        (Self::NoBuffer, "no-buffer"),
+        (Self::NoMemory, "no-memory"),
+        (Self::NoCarrier, "no-carrier"),
     ];
 }
 
@@ -81,36 +80,19 @@ impl Counters {
     }
 }
 
-impl AddAssign for Counters {
-    fn add_assign(&mut self, other: Self) {
-        self.tx_frames += other.tx_frames;
-        self.tx_bytes += other.tx_bytes;
-        self.rx_frames += other.rx_frames;
-        self.rx_bytes += other.rx_bytes;
-        for (sums, others) in [
-            (&mut self.tx_dropped, other.tx_dropped),
-            (&mut self.rx_dropped, other.rx_dropped),
-        ] {
-            for (sum, other) in sums.iter_mut().zip(others) {
-                *sum += other;
-            }
-        }
-        self.notifications += other.notifications;
-    }
-}
-
+/// `key=value` words, as they stand in XenStore and in the log; a reason that never occurred is left out.
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "TX {} frames ({} bytes), RX {} frames ({} bytes), {} notifications",
+            "tx-frames={} tx-bytes={} rx-frames={} rx-bytes={} notifications={}",
             self.tx_frames, self.tx_bytes, self.rx_frames, self.rx_bytes, self.notifications
         )?;
-        for (way, dropped) in [("TX", self.tx_dropped), ("RX", self.rx_dropped)] {
+        for (way, dropped) in [("tx", self.tx_dropped), ("rx", self.rx_dropped)] {
             for (why, name) in Drop::ALL {
                 let count = dropped[why as usize];
                 if count > 0 {
-                    write!(f, ", {way} dropped for {name}: {count}")?;
+                    write!(f, " {way}-dropped-{name}={count}")?;
                 }
             }
         }

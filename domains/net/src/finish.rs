@@ -21,7 +21,6 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             batch,
             vifs,
             pool,
-            lost,
             nics,
             ..
         } = self;
@@ -60,7 +59,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                         }
                     }
                 }
-                (Origin::Wire { .. }, Some(why)) => lost.drop_rx(why),
+                (Origin::Wire { nic }, Some(why)) => nics[nic].counters.drop_rx(why),
                 (Origin::Wire { .. }, None) => {}
             }
             if pool.frame(incoming.frame).in_flight == 0 {

@@ -7,43 +7,42 @@ use crate::packet::Mac;
 /// Most addresses of a guest, as Linux has it.
 const ADDRESSES_MAX: usize = 64;
 
-/// A list of addresses; everything while there is none.
-#[derive(Clone, Debug, Default)]
+/// A list of addresses, which counts only while the guest wants it to.
+#[derive(Clone, Debug)]
 pub struct MulticastFilter {
-    listed: Option<Vec<Mac>>,
+    listed: Vec<Mac>,
+    applied: bool,
 }
 
 impl MulticastFilter {
-    /// Nothing but broadcast and what will be added.
-    pub fn selective() -> Self {
+    /// An empty list, and whether it counts: then only broadcast and what will be added passes.
+    pub fn new(applied: bool) -> Self {
         Self {
-            listed: Some(Vec::with_capacity(ADDRESSES_MAX)),
+            listed: Vec::with_capacity(ADDRESSES_MAX),
+            applied,
         }
     }
 
-    /// Everything.
-    pub fn open() -> Self {
-        Self::default()
+    /// Whether the list counts from now on.
+    pub fn apply(&mut self, applied: bool) {
+        self.applied = applied;
     }
 
-    /// Adds an address or removes one. False if that cannot be: no multicast address, too many, or the guest never asked
-    /// for a filter.
+    /// Adds an address or removes one, whether the list counts or not. False if that cannot be: no multicast address, or too
+    /// many.
     pub fn change(&mut self, address: Mac, add: bool) -> bool {
-        let Some(listed) = &mut self.listed else {
-            return false;
-        };
-        let at = listed.iter().position(|listed| *listed == address);
+        let at = self.listed.iter().position(|listed| *listed == address);
         match (add, at) {
             (true, Some(_)) => true,
             (true, None) => {
-                let fits = address.is_multicast() && listed.len() < ADDRESSES_MAX;
+                let fits = address.is_multicast() && self.listed.len() < ADDRESSES_MAX;
                 if fits {
-                    listed.push(address);
+                    self.listed.push(address);
                 }
                 fits
             }
             (false, Some(at)) => {
-                listed.swap_remove(at);
+                self.listed.swap_remove(at);
                 true
             }
             // Removed already, or it never was.
@@ -53,10 +52,6 @@ impl MulticastFilter {
 
     /// Whether a frame to this multicast address is for the guest.
     pub fn wants(&self, address: Mac) -> bool {
-        address == Mac::BROADCAST
-            || self
-                .listed
-                .as_ref()
-                .is_none_or(|listed| listed.contains(&address))
+        address == Mac::BROADCAST || !self.applied || self.listed.contains(&address)
     }
 }

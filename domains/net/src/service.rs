@@ -78,8 +78,6 @@ pub(crate) struct State<P, D, M> {
     pub limited_until: Option<Instant>,
     next_aging: Instant,
     pub poke: bool,
-    /// Frames from wires that went nowhere, by reason.
-    pub lost: Counters,
 }
 
 impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
@@ -111,7 +109,6 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
                 limited_until: None,
                 next_aging: hv.now().after(AGING),
                 poke: false,
-                lost: Counters::default(),
             }),
         }
     }
@@ -194,15 +191,10 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
         }
     }
 
-    /// Tells what each card has done, and what came from wires for nobody.
+    /// Tells what each card has done, frames that came for nobody included.
     pub fn report_nics(&self, mut each: impl FnMut(&str, &Counters)) {
-        let state = self.state.borrow();
-        for nic in &state.nics {
-            let mut counters = nic.counters;
-            if state.nics.len() == 1 {
-                counters += state.lost;
-            }
-            each(&nic.name, &counters);
+        for nic in &self.state.borrow().nics {
+            each(&nic.name, &nic.counters);
         }
     }
 

@@ -173,7 +173,7 @@ impl Switch {
             mac,
             open: filter.mac.is_none(),
             filter,
-            multicast: MulticastFilter::open(),
+            multicast: MulticastFilter::new(false),
             flood: flood(VIF_FLOOD, now),
         });
         self.index();

@@ -203,10 +203,13 @@ fn counters_tell_what_was_done() {
     assert_eq!((counters.sectors_read, counters.sectors_written), (8, 32));
     // A page that two requests of one batch name is mapped twice before it is kept, and once unmapped.
     assert_eq!((counters.maps, counters.unmaps), (8, 4));
+    world.advance(5000);
     assert_eq!(
-        counters.to_string(),
-        "4 reads (4 KiB), 4 writes (16 KiB), 1 flushes, 0 barriers, 0 discards, 1 refused, 0 device errors, \
-         8 pages mapped, 1 notifications"
+        world.node(device, "statistics").as_deref(),
+        Some(
+            "reads=4 sectors-read=8 writes=4 sectors-written=32 flushes=1 barriers=0 discards=0 refused=1 errors=0 maps=8 \
+             unmaps=4 notifications=1"
+        )
     );
 }
 

@@ -136,8 +136,7 @@ fn multicast_goes_to_those_who_listen() {
     let group = Mac([1, 0, 0x5e, 0, 0, 7]);
     assert_eq!(go(&mut switch, 1, group), Ok((vec![2], Some(0))));
     let filter = &mut switch.port_mut(2).unwrap().multicast;
-    assert!(!filter.change(group, true), "it has not asked for a filter");
-    *filter = MulticastFilter::selective();
+    filter.apply(true);
     assert_eq!(go(&mut switch, 1, group), Ok((vec![], Some(0))));
     assert_eq!(go(&mut switch, 1, Mac::BROADCAST), Ok((vec![2], Some(0))));
     let filter = &mut switch.port_mut(2).unwrap().multicast;
@@ -152,6 +151,8 @@ fn multicast_goes_to_those_who_listen() {
     assert_eq!(go(&mut switch, 1, group), Ok((vec![2], Some(0))));
     assert!(switch.port_mut(2).unwrap().multicast.change(group, false));
     assert_eq!(go(&mut switch, 1, group), Ok((vec![], Some(0))));
+    switch.port_mut(2).unwrap().multicast.apply(false);
+    assert_eq!(go(&mut switch, 1, group), Ok((vec![2], Some(0))));
 }
 
 #[test]

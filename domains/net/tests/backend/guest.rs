@@ -169,8 +169,13 @@ impl Guest {
     }
 
     pub fn set_state(&self, world: &World, state: &str) {
+        self.write(world, "state", state);
+    }
+
+    /// Writes a node of its own.
+    pub fn write(&self, world: &World, key: &str, value: &str) {
         let fe = world.xs.by(self.device.frontend);
-        fe.write(&format!("{}/state", self.device.frontend_path()), state)
+        fe.write(&format!("{}/{key}", self.device.frontend_path()), value)
             .unwrap();
     }
 

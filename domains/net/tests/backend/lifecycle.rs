@@ -21,12 +21,105 @@ fn what_is_offered() {
         (key::FEATURE_SPLIT_EVENT_CHANNELS, "1"),
         (key::MULTI_QUEUE_MAX_QUEUES, "4"),
         (key::FEATURE_MULTICAST_CONTROL, "1"),
+        (key::FEATURE_DYNAMIC_MULTICAST_CONTROL, "1"),
         (key::FEATURE_CTRL_RING, "1"),
         (key::FEATURE_XDP_HEADROOM, "1"),
         (key::HOTPLUG_STATUS, "connected"),
     ] {
         assert_eq!(world.node(vif(1), node).as_deref(), Some(value), "{node}");
     }
+}
+
+/// As netfront does it: 7, then the number; and it goes on as soon as it sees 8.
+#[test]
+fn xdp_comes_and_goes_under_traffic() {
+    let world = World::new();
+    let mut a = world.guest(1, Options::default());
+    let mut b = world.guest(2, Options::default());
+    let frame = udp(mac(1), mac(2), 1200, 1);
+    for headroom in [256, 0, 256] {
+        b.write(&world, "state", "7");
+        b.write(&world, "xdp-headroom", &headroom.to_string());
+        world.settle();
+        assert_eq!(world.state(vif(2)), "8");
+        b.options.headroom = headroom;
+        a.send(&frame);
+        world.settle();
+        assert_eq!(b.collect()[0].bytes, frame);
+        b.set_state(&world, "4");
+        world.settle();
+        assert_eq!(world.state(vif(2)), "4");
+    }
+    b.write(&world, "xdp-headroom", "4000");
+    b.write(&world, "state", "7");
+    world.settle();
+    assert_eq!(world.state(vif(2)), "6");
+    assert!(world.error(vif(2)).contains("xdp-headroom: more than 384"));
+    a.send(&udp(mac(1), PEER, 60, 2));
+    world.settle();
+    assert_eq!(world.card.borrow_mut().take_sent().len(), 1, "the other goes on");
+}
+
+#[test]
+fn what_vifs_and_cards_have_done_is_in_xenstore() {
+    let world = World::new();
+    let mut a = world.guest(1, Options::default());
+    let mut b = world.guest(2, Options::default());
+    a.send(&udp(mac(1), mac(2), 100, 1));
+    a.send(&udp(mac(1), PEER, 200, 2));
+    a.send(&udp(mac(3), PEER, 200, 3));
+    world.settle();
+    world.card.borrow_mut().arrive(&udp(PEER, mac(9), 60, 4));
+    world.card.borrow().interrupt();
+    world.settle();
+    assert_eq!(b.collect().len(), 1);
+    world.advance(5000);
+    let words = |line: Option<String>| -> Vec<(String, String)> {
+        let line = line.expect("it is there");
+        let word = |word: &str| {
+            word.split_once('=')
+                .map(|(key, value)| (key.into(), value.into()))
+        };
+        line.split(' ').map(|w| word(w).expect("key=value")).collect()
+    };
+    let has = |words: &[(String, String)], wanted: &[(&str, &str)]| {
+        for (key, value) in wanted {
+            let found = words.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+            assert_eq!(found, Some(*value), "{key} in {words:?}");
+        }
+    };
+    let sender = words(world.node(vif(1), "statistics"));
+    has(
+        &sender,
+        &[
+            ("tx-frames", "2"),
+            ("tx-dropped-source-mac", "1"),
+            ("rx-frames", "0"),
+        ],
+    );
+    assert!(
+        !sender.iter().any(|(key, _)| key == "tx-dropped-flood"),
+        "what never was is left out"
+    );
+    has(
+        &words(world.node(vif(2), "statistics")),
+        &[("rx-frames", "1"), ("tx-frames", "0")],
+    );
+    let card = words(
+        world
+            .dom0
+            .read(&format!("/local/domain/{}/data/virtio0", DD.0))
+            .ok(),
+    );
+    has(
+        &card,
+        &[
+            ("link", "up"),
+            ("tx-frames", "1"),
+            ("rx-frames", "1"),
+            ("rx-dropped-no-destination", "1"),
+        ],
+    );
 }
 
 #[test]
