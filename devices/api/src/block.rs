@@ -1,6 +1,8 @@
 //! Block devices, as a backend sees them.
 
-use outrigger_xen::DmaSegment;
+use outrigger_xen::{DmaSegment, Instant};
+
+use crate::DmaCounters;
 
 /// The backend's own name for a request in flight; it comes back in the [`Completion`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,6 +131,17 @@ pub trait BlockDevice {
 
     /// Reads and acknowledges the device's interrupt cause.
     fn acknowledge(&mut self) -> Interrupt;
+
+    /// When to [`reap`](Self::reap) although nothing has been heard of the device: it may never be heard of again. `None`
+    /// while nothing is in flight, and for devices that have no such bound.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// What the processor had to do so far because of what the device does not reach.
+    fn dma_counters(&self) -> DmaCounters {
+        DmaCounters::default()
+    }
 
     /// Stops the device: no DMA and no interrupt after this returns. Everything in flight is forgotten.
     fn quiesce(&mut self);

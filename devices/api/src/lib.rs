@@ -6,16 +6,20 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 mod block;
 mod dma;
 mod net;
+mod reach;
 mod register;
 
 pub use block::{
     BlockDevice, BlockLimits, BlockOp, BlockRequest, Completion, DeviceFault, Interrupt, QueueFull, Status,
     Tag,
 };
-pub use dma::{DmaMemory, DmaPool};
+pub use dma::{DmaMemory, DmaPool, DmaView};
 pub use net::{BlankChecksum, Gso, GsoKind, NetDevice, NetLimits, RxBuffer, RxChecksum, TxFrame};
 pub use outrigger_xen::{DmaAddr, DmaPage, DmaSegment, PAGE_SIZE};
+pub use reach::{Direction, DmaCounters, DmaLoan, DmaPath, DmaReach, NoBounce};
 pub use register::RegisterIo;

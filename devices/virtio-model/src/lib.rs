@@ -15,7 +15,6 @@
 //! Key types: [`VirtioModel`], [`Offer`] (a disk's), [`NetOffer`], [`Order`], [`Fault`], [`Bus`], [`TestPool`].
 #![forbid(unsafe_code)]
 
-mod bus;
 mod device;
 mod disk;
 mod fault;
@@ -25,10 +24,8 @@ mod net_header;
 mod net_offer;
 mod nic;
 mod offer;
-mod page;
 mod queue;
 
-pub use bus::{Bus, Direction, TestPool};
 pub use disk::{DISCARDED, Disk};
 pub use fault::Fault;
 pub use model::{Counters, VirtioModel};
@@ -36,4 +33,4 @@ pub use net_header::NetHeader;
 pub use net_offer::NetOffer;
 pub use nic::{Nic, Sent};
 pub use offer::{Identity, Offer, Order};
-pub use page::{Accesses, TestPage};
+pub use outrigger_bus_model::{Accesses, Bus, Direction, TestPage, TestPool};

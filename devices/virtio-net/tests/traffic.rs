@@ -325,11 +325,11 @@ fn frames_that_the_card_never_sees() {
 fn post_astray(own: bool, offset: u32, len: u32) {
     let mut rig = Rig::new(NetOffer::default(), Options::default());
     let tag = rig.post(0, 0, 4096).expect("room");
-    let (_, mut segment) = rig.segments(&[tag])[0];
+    let (_, segment) = rig.segments(&[tag])[0];
     let other = rig.bus.data_page().page.segment(offset, 1).expect("a byte");
-    segment = DmaSegment {
-        addr: if own { segment.addr } else { other.addr },
+    let segment = DmaSegment {
         len,
+        ..if own { segment } else { other }
     };
     let _panics = rig.net.post(0, tag, segment);
 }

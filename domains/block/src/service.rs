@@ -337,9 +337,10 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         if !more_work && !self.waiting.is_empty() && self.retry.is_none() {
             self.retry = Some(hv.now().after(RETRY));
         }
+        let devices = self.disks.iter().filter_map(|disk| disk.device.deadline());
         TurnOutcome {
             more_work,
-            deadline: self.retry,
+            deadline: devices.chain(self.retry).min(),
             other_events: false,
             poke: core::mem::take(&mut self.poke),
         }

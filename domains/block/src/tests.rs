@@ -11,7 +11,7 @@ use crate::persistent::PersistentGrants;
 use crate::transient::{Chain, TransientMaps};
 
 fn map(number: u32) -> DmaMap {
-    DmaMap::mint(DmaPage::mint(u64::from(number) << 12), number)
+    DmaMap::mint(DmaPage::mint(u64::from(number) << 12, number.into()), number)
 }
 
 #[test]

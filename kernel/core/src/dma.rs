@@ -6,9 +6,12 @@
 use core::cell::RefCell;
 
 use alloc::vec::Vec;
-use outrigger_devices::{DmaMemory, DmaPool};
+use core::ops::Range;
+use outrigger_devices::{DmaMemory, DmaPool, DmaSegment, DmaView, PAGE_SIZE};
+use outrigger_ring::SharedPages;
 
 use crate::Shared;
+use crate::arch::current::cache;
 use crate::pages::Pages;
 use crate::xen::Xen;
 
@@ -47,5 +50,39 @@ impl DmaPool for Pool {
             ready.reverse();
         }
         ready.pop()
+    }
+}
+
+/// The frame that a segment lies in, and its first byte there.
+fn frame(segment: DmaSegment) -> (Shared, usize) {
+    let base = segment.gfn as usize * PAGE_SIZE;
+    // SAFETY: a segment's frame is a page of the pool, or one of the window where granted pages are mapped, which stage 1
+    // maps for every domain with a device that needs this. Where neither holds, the access faults.
+    let page = unsafe { Shared::new(base, PAGE_SIZE) };
+    (page, segment.addr.bits() as usize % PAGE_SIZE)
+}
+
+fn bytes(segment: DmaSegment) -> Range<usize> {
+    let start = segment.gfn as usize * PAGE_SIZE + segment.addr.bits() as usize % PAGE_SIZE;
+    start..start + segment.len as usize
+}
+
+impl DmaView for Pool {
+    fn copy_out(&self, segment: DmaSegment, at: u32, words: &mut [u32]) {
+        let (page, start) = frame(segment);
+        page.copy_out(start + at as usize, words);
+    }
+
+    fn copy_in(&self, segment: DmaSegment, at: u32, words: &[u32]) {
+        let (page, start) = frame(segment);
+        page.copy_in(start + at as usize, words);
+    }
+
+    fn clean(&self, segment: DmaSegment) {
+        cache::clean(bytes(segment));
+    }
+
+    fn clean_and_invalidate(&self, segment: DmaSegment) {
+        cache::clean_and_invalidate(bytes(segment));
     }
 }

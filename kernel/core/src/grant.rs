@@ -187,7 +187,8 @@ impl Grants {
                     Err(_) => window.release(slot),
                 }
                 // The machine address, even though only a host mapping was asked for: PROVEN.md, the first find.
-                out.push(mapped.map(|_| DmaMap::mint(DmaPage::mint(map.dev_bus_addr), slot)));
+                let gfn = map.host_addr / PAGE_SIZE as u64;
+                out.push(mapped.map(|_| DmaMap::mint(DmaPage::mint(map.dev_bus_addr, gfn), slot)));
             }
             out.extend(requests[count..].iter().map(|_| Err(GrantError::Exhausted)));
         }
@@ -255,7 +256,10 @@ impl Grants {
                 .into_iter()
                 .map(|map| map.unwrap_or_else(|error| panic!("cannot map a page of our own: {error:?}")))
                 .collect();
-            maps.iter().for_each(|map| each(map.page()));
+            // Mapped where it is unmapped again at once: its frame is the one that it is ours by.
+            for (map, page) in maps.iter().zip(pages) {
+                each(DmaPage::mint(map.page().at(0).bits(), page.gfn()));
+            }
             self.unmap_for_dma(&mut maps);
             for gref in (GNTTAB_NR_RESERVED_ENTRIES..).take(pages.len()) {
                 self.own

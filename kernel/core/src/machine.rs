@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::task::Poll;
 
 use log::{LevelFilter, warn};
+use outrigger_devices::DmaReach;
 use outrigger_xen::xenstore::{XenStore, poll_once};
 use outrigger_xen::{Clock, Cpu, DomId, PAGE_SIZE, Port};
 use xen_unikernel_abi::memory::{XENMAPSPACE_grant_table, XENMAPSPACE_shared_info};
@@ -26,16 +27,23 @@ pub struct Device {
     pub registers: Vec<Registers>,
     /// One an `interrupts` entry: the bit in [`outrigger_xen::Wake::devices`].
     pub interrupts: Vec<u32>,
+    /// What it reaches of memory (`dma-ranges`, `dma-coherent`).
+    pub reach: DmaReach,
 }
 
 impl Device {
+    /// Whether it says that a driver for `compatible` can drive it.
+    pub fn is(&self, compatible: &str) -> bool {
+        self.compatible.iter().any(|name| name == compatible)
+    }
+
     /// The device's one register block, and the mask of its one interrupt in [`outrigger_xen::Wake::devices`], if it is
     /// what a driver is for.
     ///
     /// # Errors
     /// It is something else, or lacks one of them: a line that says so.
     pub fn claim(self, compatible: &str) -> Result<(Registers, u32), String> {
-        if !self.compatible.iter().any(|name| name == compatible) {
+        if !self.is(compatible) {
             return Err(format!("no driver for {}", self.compatible.join(", ")));
         }
         let interrupt = *self.interrupts.first().ok_or("it has no interrupt")?;

@@ -19,19 +19,24 @@ impl DmaAddr {
 
 /// One 4 KiB page that a device may reach. Consecutive pages of a buffer need not follow each other on the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DmaPage(u64);
+pub struct DmaPage {
+    bus: u64,
+    gfn: u32,
+}
 
 impl DmaPage {
-    /// Mints a page from its bus address: for `kernel/core` and for `FakeXen` alone (`cargo xtask check` looks).
+    /// Mints a page from its bus address and its frame number in this domain: for `kernel/core` and for `FakeXen` alone
+    /// (`cargo xtask check` looks).
     ///
     /// # Panics
-    /// An address that is not page-aligned.
-    pub fn mint(bus: u64) -> Self {
+    /// An address that is not page-aligned, or a frame beyond 16 TiB.
+    pub fn mint(bus: u64, gfn: u64) -> Self {
         assert!(
             bus.is_multiple_of(PAGE_SIZE as u64),
             "a page begins at a page boundary"
         );
-        Self(bus)
+        let gfn = u32::try_from(gfn).expect("a domain's own frames are below 16 TiB");
+        Self { bus, gfn }
     }
 
     /// The bus address of the byte `offset` within the page.
@@ -41,7 +46,7 @@ impl DmaPage {
     #[inline]
     pub fn at(self, offset: usize) -> DmaAddr {
         assert!(offset < PAGE_SIZE, "an address within its page");
-        DmaAddr(self.0 + offset as u64)
+        DmaAddr(self.bus + offset as u64)
     }
 
     /// `len` bytes from `offset` on; `None` if they do not lie within the page or are none.
@@ -51,6 +56,7 @@ impl DmaPage {
         (len > 0 && end as usize <= PAGE_SIZE).then(|| DmaSegment {
             addr: self.at(offset as usize),
             len,
+            gfn: self.gfn,
         })
     }
 }
@@ -62,4 +68,6 @@ pub struct DmaSegment {
     pub addr: DmaAddr,
     /// Its length in bytes, never 0.
     pub len: u32,
+    /// The frame that it lies in, as this domain numbers its frames: for the CPU, where a device needs its help.
+    pub gfn: u32,
 }

@@ -2,9 +2,10 @@
 
 use std::vec::Vec;
 
+use super::grant::window_gfn;
 use super::pages::Page;
 use super::{Domain, FakePages};
-use crate::{Access, DmaAddr, DmaPage, PAGE_SIZE};
+use crate::{Access, DmaAddr, DmaPage, DmaSegment, PAGE_SIZE};
 
 use std::rc::Rc;
 
@@ -23,10 +24,32 @@ impl Domain {
         };
         let domain = world.domain_mut(self.id);
         domain.pool.insert(page.machine, page.clone());
-        let dma = DmaPage::mint(page.machine);
+        let dma = DmaPage::mint(page.machine, page.gfn);
         let view = FakePages::stepping(Vec::from([page]), true, Access::ReadWrite, domain.steps.clone());
         domain.pool_views.push(view.clone());
         Some((view, dma))
+    }
+
+    /// The memory in which a segment lies, as this domain's own processor may look at it: a page of the pool, or one
+    /// mapped for DMA.
+    ///
+    /// # Panics
+    /// It is neither, or not any more.
+    pub fn dma_view(&self, segment: DmaSegment) -> FakePages {
+        let gfn = u64::from(segment.gfn);
+        let page = self.with(|domain| {
+            let pool = domain.pool.values().find(|page| page.gfn == gfn);
+            if let Some(page) = pool {
+                return (page.clone(), true, Access::ReadWrite);
+            }
+            let slot = domain.mappings.iter().find(|(slot, _)| window_gfn(**slot) == gfn);
+            let mapping = slot.map(|(_, mapping)| mapping).filter(|mapping| mapping.dma);
+            let mapping =
+                mapping.unwrap_or_else(|| panic!("frame {gfn:#x} is neither pool memory nor mapped"));
+            let page = mapping.pages().next().expect("a mapping for DMA has a page");
+            (page.clone(), false, mapping.access)
+        });
+        FakePages::new(Vec::from([page.0]), page.1, page.2)
     }
 
     /// The device of this domain reads memory.

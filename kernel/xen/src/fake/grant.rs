@@ -64,6 +64,11 @@ impl Mapping {
     }
 }
 
+/// Where a mapping shows its page to the domain that made it: behind all memory.
+pub(super) fn window_gfn(slot: u32) -> u64 {
+    0x100_0000 + u64::from(slot)
+}
+
 impl World {
     /// Checks a use of a grant as Xen does, and gives its page.
     fn look_up(&self, by: DomId, from: DomId, gref: GrantRef, access: Access) -> Result<Rc<Page>, i16> {
@@ -265,7 +270,11 @@ impl GrantTable for Domain {
         let mut world = self.xen.0.borrow_mut();
         for request in requests {
             let mapped = world.map(self.id, dom, &[request.gref], request.access, true);
-            out.push(mapped.map(|(slot, pages)| DmaMap::mint(DmaPage::mint(pages[0].machine), slot)));
+            out.push(
+                mapped.map(|(slot, pages)| {
+                    DmaMap::mint(DmaPage::mint(pages[0].machine, window_gfn(slot)), slot)
+                }),
+            );
         }
     }
 

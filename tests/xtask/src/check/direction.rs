@@ -48,6 +48,9 @@ const IMAGE_MAY_NAME: [&str; 2] = ["kernel/core", "devices/*"];
 /// What tests may name besides: a model in place of a device, and the crate itself with other features.
 const TESTS_MAY_NAME: [&str; 2] = ["devices/*-model", "devices/api"];
 
+/// What models of devices stand on: the memory that they reach.
+const MODELS_NAME: &str = "devices/bus-model";
+
 /// The crates of the workspace name only what they may.
 pub fn check(repository: &Repository, faults: &mut Faults) -> Result<String> {
     let mut edges = 0;
@@ -90,7 +93,7 @@ fn judge(
     let among = |patterns: &[&str]| patterns.iter().any(|pattern| fits(pattern, named));
     let dev = dependency.kind.as_deref() == Some("dev");
     let is_model = fits("devices/*-model", named);
-    if named == room && dev {
+    if (named == room && dev) || (named == MODELS_NAME && fits("devices/*-model", room)) {
         return Ok(());
     }
     // `domains/*` and `devices/*` fit more than is meant.
@@ -230,6 +233,9 @@ mod tests {
             ("devices/virtio-blk", "devices/nvme", None, false),
             ("devices/virtio-blk", "devices/virtio-model", None, false),
             ("devices/virtio-blk", "devices/virtio-model", Some("dev"), true),
+            ("devices/virtio-model", "devices/bus-model", None, true),
+            ("devices/virtio-model", "devices/nvme-model", None, false),
+            ("devices/virtio-blk", "devices/bus-model", None, false),
             ("devices/virtio-blk", "kernel/core", Some("dev"), false),
             ("domains/block", "domains/blkif", None, true),
             ("domains/net", "domains/block", None, false),

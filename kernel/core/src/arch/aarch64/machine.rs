@@ -7,6 +7,7 @@ use core::ops::Range;
 
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
+use outrigger_devices::DmaReach;
 use outrigger_xen::{PAGE_SIZE, Port};
 use xen_unikernel_abi::hvm::{
     HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN, HVM_PARAM_STORE_EVTCHN, HVM_PARAM_STORE_PFN,
@@ -29,7 +30,8 @@ pub(crate) struct Description {
     pub(crate) pages: Pages,
     /// Address space, mapped in stage 1, where Xen's own pages and granted pages may appear.
     pub(crate) window: Range<u64>,
-    /// Address space, not mapped in stage 1, for granted pages that only devices touch.
+    /// Address space for granted pages that only devices touch. Not mapped in stage 1, unless some device may need the
+    /// processor's help with them: then its first [`WINDOW_MAX`] are.
     pub(crate) dma_window: Range<u64>,
     pub(crate) console: (Shared, Port),
     pub(crate) store: (Shared, Port),
@@ -93,6 +95,9 @@ const PAGE: u64 = PAGE_SIZE as u64;
 
 /// Largest device tree believed.
 const DEVICE_TREE_MAX: usize = 2 << 20;
+
+/// As much of the window for devices' pages is used (`grant.rs`).
+const WINDOW_MAX: u64 = 64 << 20;
 
 /// Learns what there is, maps it, and gives the heap its memory.
 ///
@@ -164,6 +169,21 @@ pub(crate) unsafe fn describe(device_tree: usize) -> Result<Description, Unusabl
             mmu.map(registers, Use::Device)?;
         }
     }
+    let reach = passthrough.as_ref().map_or(DmaReach::ALL, reach);
+    let by_hand = |node: &FdtNode<'_>| {
+        let is_virtio = node
+            .compatible()
+            .is_some_and(|mut names| names.any(|name| name == "virtio,mmio"));
+        !is_virtio || !is_coherent(node) || reach != DmaReach::ALL
+    };
+    if passthrough
+        .iter()
+        .flat_map(|node| node.children())
+        .any(|node| by_hand(&node))
+    {
+        let end = dma_window.end.min(dma_window.start.saturating_add(WINDOW_MAX));
+        mmu.map(dma_window.start..end, Use::Data)?;
+    }
     // SAFETY: code, constants, data with BSS and stacks, all RAM, and the device tree within it are mapped.
     unsafe { mmu.activate() };
 
@@ -204,7 +224,7 @@ pub(crate) unsafe fn describe(device_tree: usize) -> Result<Description, Unusabl
 
     let mut devices = Vec::new();
     for node in passthrough.iter().flat_map(|node| node.children()) {
-        devices.push(device(&tree, &node, &mut processor)?);
+        devices.push(device(&tree, &node, &mut processor, reach)?);
     }
     devices
         .sort_by(|a: &Device, b: &Device| a.name.len().cmp(&b.name.len()).then_with(|| a.name.cmp(&b.name)));
@@ -282,6 +302,7 @@ fn device(
     tree: &Fdt<'static>,
     node: &FdtNode<'static>,
     processor: &mut Processor,
+    reach: DmaReach,
 ) -> Result<Device, Unusable> {
     let alias = tree.find_node("/aliases").and_then(|aliases| {
         let is_ours = |path: &str| path.strip_prefix("/passthrough/") == Some(node.name());
@@ -311,5 +332,40 @@ fn device(
             .map(|range| unsafe { Registers::new(range.start as usize, (range.end - range.start) as usize) })
             .collect(),
         interrupts: lines,
+        reach: DmaReach {
+            coherent: is_coherent(node),
+            ..reach
+        },
     })
+}
+
+/// Whether the device sees what the caches hold.
+fn is_coherent(node: &FdtNode<'_>) -> bool {
+    node.property("dma-coherent").is_some()
+}
+
+/// What devices on a bus reach of memory: the largest of its `dma-ranges` (the device's address, the processor's, length;
+/// two cells each, as the image builder writes them); everything if it has none.
+fn reach(bus: &FdtNode<'_>) -> DmaReach {
+    let ranges = bus
+        .property("dma-ranges")
+        .map(|property| property.value().to_vec())
+        .unwrap_or_default();
+    let decode = |cell: &[u8; 24]| {
+        let [device, start, length] = [0, 8, 16].map(|at| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&cell[at..at + 8]);
+            u64::from_be_bytes(word)
+        });
+        DmaReach {
+            start,
+            end: start.saturating_add(length),
+            offset: device.wrapping_sub(start),
+            ..DmaReach::ALL
+        }
+    };
+    let windows = ranges.as_chunks().0.iter().map(decode);
+    windows
+        .max_by_key(|window| window.end - window.start)
+        .unwrap_or(DmaReach::ALL)
 }

@@ -1,5 +1,6 @@
 //! aarch64, as a Xen guest at EL1.
 
+pub(crate) mod cache;
 mod entry;
 mod exception;
 mod gic;

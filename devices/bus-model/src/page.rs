@@ -2,10 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::ops::Range;
 use std::rc::Rc;
 
 use outrigger_devices::PAGE_SIZE;
 use outrigger_ring::SharedPages;
+
+use crate::cache::Cache;
 
 /// What the CPU did to shared memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +29,8 @@ type Hook = Rc<dyn Fn()>;
 pub(crate) struct Cpu {
     accesses: Cell<Accesses>,
     hook: RefCell<Option<Hook>>,
+    /// Devices do not see what the caches hold.
+    incoherent: Cell<bool>,
 }
 
 impl Cpu {
@@ -35,6 +40,10 @@ impl Cpu {
 
     pub fn set_hook(&self, hook: Option<Hook>) {
         *self.hook.borrow_mut() = hook;
+    }
+
+    pub fn set_incoherent(&self, incoherent: bool) {
+        self.incoherent.set(incoherent);
     }
 
     fn access(&self, count: impl Fn(&mut Accesses)) {
@@ -52,6 +61,7 @@ impl Cpu {
 #[derive(Clone)]
 pub struct TestPage {
     bytes: Rc<[Cell<u8>]>,
+    cache: Rc<RefCell<Cache>>,
     cpu: Rc<Cpu>,
 }
 
@@ -65,23 +75,76 @@ impl TestPage {
     pub(crate) fn new(cpu: Rc<Cpu>) -> Self {
         Self {
             bytes: vec![Cell::new(0); PAGE_SIZE].into(),
+            cache: Rc::default(),
             cpu,
         }
     }
 
-    /// Reads without being counted: as the device, or as the test.
+    /// Reads without being counted, as a processor: the test's, or a guest's.
     pub fn peek(&self, at: usize, bytes: &mut [u8]) {
+        if self.cpu.incoherent.get() {
+            let mut cache = self.cache.borrow_mut();
+            for (at, to) in (at..).zip(bytes) {
+                *to = cache.load(&self.bytes, at);
+            }
+            return;
+        }
+        self.device_peek(at, bytes);
+    }
+
+    /// Writes without being counted, as a processor.
+    pub fn poke(&self, at: usize, bytes: &[u8]) {
+        if self.cpu.incoherent.get() {
+            let mut cache = self.cache.borrow_mut();
+            for (at, from) in (at..).zip(bytes) {
+                cache.store(&self.bytes, at, *from);
+            }
+            return;
+        }
+        self.device_poke(at, bytes);
+    }
+
+    fn device_peek(&self, at: usize, bytes: &mut [u8]) {
         let from = &self.bytes[at..at + bytes.len()];
         for (to, from) in bytes.iter_mut().zip(from) {
             *to = from.get();
         }
     }
 
-    /// Writes without being counted: as the device, or as the test.
-    pub fn poke(&self, at: usize, bytes: &[u8]) {
+    fn device_poke(&self, at: usize, bytes: &[u8]) {
         for (to, from) in self.bytes[at..at + bytes.len()].iter().zip(bytes) {
             to.set(*from);
         }
+    }
+
+    /// Reads as a device.
+    pub(crate) fn device_read(&self, at: usize, bytes: &mut [u8]) {
+        if self.cpu.incoherent.get() {
+            self.cache.borrow_mut().read_ahead(&self.bytes);
+        }
+        self.device_peek(at, bytes);
+    }
+
+    /// Writes as a device.
+    pub(crate) fn device_write(&self, at: usize, bytes: &[u8]) {
+        if self.cpu.incoherent.get() {
+            self.cache.borrow_mut().read_ahead(&self.bytes);
+        }
+        self.device_poke(at, bytes);
+        if self.cpu.incoherent.get() {
+            // What was dirty is written back at the worst moment.
+            self.cache.borrow_mut().clean(&self.bytes, 0..PAGE_SIZE);
+        }
+    }
+
+    pub(crate) fn clean(&self, bytes: Range<usize>) {
+        self.cache.borrow_mut().clean(&self.bytes, bytes);
+    }
+
+    pub(crate) fn clean_and_invalidate(&self, bytes: Range<usize>) {
+        let mut cache = self.cache.borrow_mut();
+        cache.clean(&self.bytes, bytes.clone());
+        cache.drop_lines(bytes);
     }
 
     fn load<const N: usize>(&self, at: usize) -> [u8; N] {
