@@ -9,6 +9,7 @@ use outrigger::board::{Board, Boards};
 use outrigger::build::{self, DEFAULT_DEST, Request};
 use outrigger::devices::{self, Table};
 use outrigger::error::{Error, Fault};
+use outrigger::live::{Toolstack, reattach};
 use outrigger::tree::BaseTree;
 use outrigger::{inspect, new};
 use serde_json::{Value, json};
@@ -42,6 +43,14 @@ enum Command {
     },
     /// Prints a commented machine file for a board
     New(New),
+    /// In Dom0: plugs in again what guests had of a driver domain that died and was created anew
+    Reattach {
+        /// The driver domain's name
+        name: String,
+        /// Only says which devices, and how
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Prints the completions for a shell
     Completions {
         /// The shell
@@ -162,6 +171,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::New(New { name, base_dtb }) => {
             print(&new_file(&boards, name.as_deref(), base_dtb.as_deref())?)
         }
+        Command::Reattach { name, dry_run } => reattach(&name, dry_run, cli.json),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "outrigger", &mut script);
@@ -174,6 +184,40 @@ pub fn run(cli: Cli) -> Result<(), Error> {
             print_bytes(&page)
         }
     }
+}
+
+/// Every device, even if one before it failed; then the first failure, if there was one.
+fn reattach(name: &str, dry_run: bool, as_json: bool) -> Result<(), Error> {
+    let plugs = reattach::stale(Toolstack, name)?;
+    let mut failure = None;
+    let mut reports = Vec::new();
+    for plug in &plugs {
+        let done = if dry_run {
+            Ok(())
+        } else {
+            reattach::plug(Toolstack, plug)
+        };
+        let error = done.err();
+        if as_json {
+            let error = error.as_ref().map(ToString::to_string);
+            reports.push(
+                json!({ "guest": plug.guest, "device": plug.device, "error": error,
+                "detach": plug.detach, "attach": plug.attach }),
+            );
+        } else {
+            let outcome = match &error {
+                None if dry_run => format!("xl {}; xl {}", plug.detach.join(" "), plug.attach.join(" ")),
+                None => "plugged in again".to_owned(),
+                Some(error) => error.to_string(),
+            };
+            print(&format!("{} {}: {outcome}\n", plug.guest, plug.device))?;
+        }
+        failure = failure.or(error);
+    }
+    if as_json {
+        print_json(&json!(reports))?;
+    }
+    failure.map_or(Ok(()), Err)
 }
 
 fn new_file(boards: &Boards, name: Option<&str>, base_dtb: Option<&Path>) -> Result<String, Error> {

@@ -146,6 +146,11 @@ pub enum Fault {
     Dest(String),
     #[error("exists and is not a file")]
     NotAFile,
+
+    #[error("no domain of this name is running")]
+    NoSuchDomain,
+    #[error("{0}")]
+    Program(String),
 }
 
 impl Fault {

@@ -5,7 +5,8 @@
 //! `Image`), `NAME.cfg` (for `xl create`) and `NAME.dtb` (the partial device tree for `device_tree=`), and once
 //! `host.dtb` (the base device tree with `xen,passthrough` on the nodes given away), and if the machine file says how
 //! it boots, a boot script for U-Boot ([`boot`]). [`devices::devices`] lists what could be given away and what stands
-//! in the way, [`inspect::inspect`] tells what a file is, [`new::machine_file`] writes a file to start from.
+//! in the way, [`inspect::inspect`] tells what a file is, [`new::machine_file`] writes a file to start from. [`live`] is for
+//! Dom0: what is done to driver domains that run.
 //!
 //! **Distrusts** every input file: a machine file, a device tree or an ELF may be truncated, contradictory or hostile.
 //! Each ends in one [`error::Error`], a single line that names the file and, for a machine file, the line.
@@ -30,6 +31,7 @@ pub mod devices;
 pub mod error;
 pub mod image;
 pub mod inspect;
+pub mod live;
 pub mod machine;
 pub mod new;
 pub mod passthrough;

@@ -192,6 +192,16 @@ pub const RUST: PackageSet = PackageSet {
     ],
 };
 
+/// Rust's library and C's for programs that run in Dom0.
+pub const RUST_DOM0: PackageSet = PackageSet {
+    name: "rust-dom0",
+    architecture: Architecture::Arm64,
+    release: Release::Host,
+    packages: &["libstd-rust-web-dev", "libc6-dev"],
+    dependencies: Dependencies::Only(&["libc6", "libgcc-s1"]),
+    exclude: &["./usr/include", "./usr/lib/*/gconv"],
+};
+
 impl PackageSet {
     /// The folder that holds this set's files, downloaded first if they are not in the cache.
     pub fn root(&self) -> Result<PathBuf> {
@@ -293,7 +303,16 @@ pub fn check_host() -> Result<()> {
 
 /// Brings everything into the cache.
 pub fn everything() -> Result<()> {
-    for set in [&QEMU, &XEN, &LINUX, &U_BOOT, &PYTHON, &DTC, &XEN_HEADERS] {
+    for set in [
+        &QEMU,
+        &XEN,
+        &LINUX,
+        &U_BOOT,
+        &PYTHON,
+        &DTC,
+        &XEN_HEADERS,
+        &RUST_DOM0,
+    ] {
         println!("{:8} {}", set.name, set.root()?.display());
     }
     println!(

@@ -12,6 +12,7 @@ mod bench;
 mod boot;
 mod cache;
 mod check;
+mod dom0_program;
 mod fetch;
 mod image;
 mod initramfs;
@@ -44,6 +45,8 @@ enum Command {
         /// Images to build; all that have a manifest in `images/` if none is named
         names: Vec<String>,
     },
+    /// Build `outrigger` for an arm64 Dom0, into `target/dom0`
+    Outrigger,
     /// Boot Xen with the scenarios named (or all) and check what comes of each
     Boot {
         /// Scenarios, by their names
@@ -72,6 +75,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test => return test::everything(),
         Command::Fetch => fetch::everything(),
         Command::Image { names } => image::build_named(&names).map(drop),
+        Command::Outrigger => dom0_program::outrigger().map(|program| println!("{}", program.display())),
         Command::Boot { names } => boot::run_named(&names),
         Command::Check { names, update } => check::run(&names, update),
         Command::Bench { subject } => bench::run(&subject),

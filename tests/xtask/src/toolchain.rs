@@ -39,15 +39,8 @@ impl Toolchain {
                 sysroot,
             });
         }
-        let host = host_triple()?;
-        let linker = sysroot.join("lib/rustlib").join(host).join("bin/rust-lld");
-        if !linker.exists() {
-            bail!(
-                "missing on this host: rust-lld (`rustup component add llvm-tools`, or `rustup target add {TARGET}`)"
-            );
-        }
-        let root = fetch::RUST.root()?;
-        cache::once(&root.join("bin"), write_wrappers)?;
+        let linker = lld()?;
+        let root = debian()?;
         let toolchain = Self {
             sysroot: root.join("usr"),
             debian: Some(root),
@@ -173,6 +166,28 @@ impl Toolchain {
         }
         cache::remove(&seed)
     }
+}
+
+/// Debian's compiler, unpacked; returns its folder.
+pub fn debian() -> Result<PathBuf> {
+    let root = fetch::RUST.root()?;
+    cache::once(&root.join("bin"), write_wrappers)?;
+    Ok(root)
+}
+
+/// The linker inside rustup's toolchain.
+pub fn lld() -> Result<PathBuf> {
+    let sysroot = process::output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let linker = Path::new(sysroot.trim())
+        .join("lib/rustlib")
+        .join(host_triple()?)
+        .join("bin/rust-lld");
+    if !linker.exists() {
+        bail!(
+            "missing on this host: rust-lld (`rustup component add llvm-tools`, or `rustup target add {TARGET}`)"
+        );
+    }
+    Ok(linker)
 }
 
 /// Debian's compiler finds its libraries only where Debian installs them; these scripts show it where they are.

@@ -15,6 +15,7 @@ pub const ALL: &[Scenario] = &[
     NET,
     U_BOOT,
     DOM0LESS,
+    REATTACH,
     DEMO,
     STAND_IN,
     STAND_IN_FIO,
@@ -209,6 +210,19 @@ const DOM0LESS: Scenario = Scenario {
         "xl shutdown of the driver domain",
     ],
     timeout: Duration::from_secs(400),
+};
+
+/// A driver domain dies altogether, a new one takes its place, and `outrigger reattach` plugs the guests in again.
+const REATTACH: Scenario = Scenario {
+    name: "reattach",
+    backend: Backend::DriverDomain(NET_MACHINE),
+    start: Start::Qemu,
+    disks: &[SYSTEM_DISK],
+    gic: 3,
+    nic: Some(23),
+    fio: false,
+    checks: &["a"],
+    timeout: Duration::from_secs(300),
 };
 
 /// What a user sees first.

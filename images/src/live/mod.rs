@@ -1,0 +1,88 @@
+//! What is done from Dom0 to driver domains that run: with the toolstack's own programs, so that `xl` stays the one that
+//! knows what there is.
+
+pub mod reattach;
+
+use std::process::Command;
+
+use crate::error::{Error, Fault};
+
+/// Dom0's toolstack: its programs, as `PATH` finds them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Toolstack;
+
+impl Toolstack {
+    /// Runs `xl` and returns what it prints.
+    ///
+    /// # Errors
+    /// It is not there, or fails: its last line says why.
+    pub fn xl(self, arguments: &[&str]) -> Result<String, Error> {
+        run("xl", arguments)
+    }
+
+    /// The number of the domain `name`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn domid(self, name: &str) -> Result<u32, Error> {
+        let printed = self.xl(&["domid", name]);
+        let number = printed.ok().and_then(|printed| printed.trim().parse().ok());
+        number.ok_or_else(|| Error {
+            place: name.to_owned(),
+            fault: Fault::NoSuchDomain,
+        })
+    }
+
+    /// A node of XenStore; `None` if there is none.
+    ///
+    /// # Errors
+    /// `xenstore-read` is not there.
+    pub fn read(self, path: &str) -> Result<Option<String>, Error> {
+        lookup("xenstore-read", path).map(|found| found.map(|value| value.trim_end_matches('\n').to_owned()))
+    }
+
+    /// The names of the nodes below a node of XenStore; none if it is not there.
+    ///
+    /// # Errors
+    /// `xenstore-list` is not there.
+    pub fn list(self, path: &str) -> Result<Vec<String>, Error> {
+        let found = lookup("xenstore-list", path)?;
+        Ok(found
+            .iter()
+            .flat_map(|names| names.lines())
+            .map(str::to_owned)
+            .collect())
+    }
+}
+
+fn output(program: &str, arguments: &[&str]) -> Result<std::process::Output, Error> {
+    Command::new(program)
+        .args(arguments)
+        .output()
+        .map_err(|error| Error {
+            place: program.to_owned(),
+            fault: Fault::Program(format!("{error} (this is done in Dom0, as root)")),
+        })
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<String, Error> {
+    let output = output(program, arguments)?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rev().find(|line| !line.trim().is_empty());
+    Err(Error {
+        place: format!("{program} {}", arguments.join(" ")),
+        fault: Fault::Program(last.unwrap_or("failed without a word").trim().to_owned()),
+    })
+}
+
+/// What a program finds at `path`; a failure means that it found nothing.
+fn lookup(program: &str, path: &str) -> Result<Option<String>, Error> {
+    let output = output(program, &[path])?;
+    Ok(output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
+}
