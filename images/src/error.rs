@@ -151,6 +151,8 @@ pub enum Fault {
     NoSuchDomain,
     #[error("{0}")]
     Program(String),
+    #[error("the guest does not take it: what it had may still be in use there (a mounted file system)")]
+    NotTaken,
 }
 
 impl Fault {

@@ -1,10 +1,25 @@
 //! `outrigger reattach NAME`: after a driver domain has died altogether and been created anew, its guests' devices still
 //! name the dead one. Each is taken out and plugged in again, as the toolstack's own records describe it.
+//!
+//! A guest takes a device out in its own time, and what it writes last (state 6) lands in the new device's nodes if those
+//! are there already. So the new one comes a little later, and whether the guest has taken it is looked at: not, and it
+//! is done once more.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::Toolstack;
 use crate::error::{Error, Fault};
+
+/// What a guest is given to see that a device has gone.
+const SETTLE: Duration = Duration::from_millis(500);
+/// What a guest is given to take a device.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a network card is plugged in before it is given up. A disk is once: a guest that cannot let go of the old one
+/// (requests of a mounted file system wait for ever) does not take a third either.
+const VIF_TRIES: usize = 3;
 
 /// A guest, of `xl list -l`.
 #[derive(Debug, Deserialize)]
@@ -78,6 +93,8 @@ pub struct Plug {
     pub detach: Vec<String>,
     /// Plugs it in.
     pub attach: Vec<String>,
+    /// The toolstack's record of it in XenStore.
+    record: String,
 }
 
 /// Every device of driver domain `name` that another domain than the running `name` was to serve.
@@ -99,7 +116,7 @@ pub fn stale(dom0: Toolstack, name: &str) -> Result<Vec<Plug>, Error> {
         };
         for nic in guest.config.nics.iter().filter(|nic| nic.backend_domname == name) {
             if is_stale("vif", &nic.devid.to_string())? {
-                plugs.push(guest.vif(nic));
+                plugs.push(guest.vif(nic, format!("{records}/vif/{}", nic.devid)));
             }
         }
         let disks = guest
@@ -117,7 +134,7 @@ pub fn stale(dom0: Toolstack, name: &str) -> Result<Vec<Plug>, Error> {
             if let Some(disk) = disk
                 && is_stale("vbd", &device)?
             {
-                plugs.push(guest.vbd(disk));
+                plugs.push(guest.vbd(disk, format!("{records}/vbd/{device}")));
             }
         }
     }
@@ -127,16 +144,52 @@ pub fn stale(dom0: Toolstack, name: &str) -> Result<Vec<Plug>, Error> {
 /// Plugs one device in again.
 ///
 /// # Errors
-/// What `xl` says of the step that failed.
+/// What `xl` says of the step that failed, or that the guest does not take the device.
 pub fn plug(dom0: Toolstack, plug: &Plug) -> Result<(), Error> {
-    for step in [&plug.detach, &plug.attach] {
-        dom0.xl(&step.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let tries = if plug.record.contains("/vif/") {
+        VIF_TRIES
+    } else {
+        1
+    };
+    for _ in 0..tries {
+        xl(dom0, &plug.detach)?;
+        sleep(SETTLE);
+        xl(dom0, &plug.attach)?;
+        if is_taken(dom0, plug)? {
+            return Ok(());
+        }
     }
-    Ok(())
+    Err(Error {
+        place: format!("{} {}", plug.guest, plug.device),
+        fault: Fault::NotTaken,
+    })
+}
+
+fn xl(dom0: Toolstack, words: &[String]) -> Result<String, Error> {
+    dom0.xl(&words.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// Whether the guest takes the device: both ends come to state 4. False as soon as its end is at 6.
+fn is_taken(dom0: Toolstack, plug: &Plug) -> Result<bool, Error> {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        let mut states = [None, None];
+        for (state, side) in states.iter_mut().zip(["backend", "frontend"]) {
+            if let Some(path) = dom0.read(&format!("{}/{side}", plug.record))? {
+                *state = dom0.read(&format!("{path}/state"))?;
+            }
+        }
+        match states.each_ref().map(Option::as_deref) {
+            [Some("4"), Some("4")] => return Ok(true),
+            [_, Some("6")] => return Ok(false),
+            _ => sleep(Duration::from_millis(100)),
+        }
+    }
+    Ok(false)
 }
 
 impl Guest {
-    fn vif(&self, nic: &Nic) -> Plug {
+    fn vif(&self, nic: &Nic, record: String) -> Plug {
         let (guest, devid) = (self.domid.to_string(), nic.devid.to_string());
         let mut attach = vec!["network-attach".to_owned(), guest.clone()];
         attach.push(format!("backend={}", nic.backend_domname));
@@ -165,10 +218,11 @@ impl Guest {
             device: format!("vif {devid}"),
             detach: vec!["network-detach".to_owned(), guest, devid],
             attach,
+            record,
         }
     }
 
-    fn vbd(&self, disk: &Disk) -> Plug {
+    fn vbd(&self, disk: &Disk, record: String) -> Plug {
         let guest = self.domid.to_string();
         let mut words = vec![
             format!("backend={}", disk.backend_domname),
@@ -190,6 +244,7 @@ impl Guest {
             device: format!("vbd {}", disk.vdev),
             detach: vec!["block-detach".to_owned(), guest.clone(), disk.vdev.clone()],
             attach: vec!["block-attach".to_owned(), guest, words.join(",")],
+            record,
         }
     }
 }

@@ -39,6 +39,8 @@ pub struct Scenario {
     pub nic: Option<Nic>,
     /// Whether the guests' ramdisk holds fio (which is large).
     pub fio: bool,
+    /// Whether Dom0 has `outrigger`.
+    pub outrigger: bool,
     /// The checks that must be reported as passed.
     pub checks: &'static [&'static str],
     /// The longest it may take.

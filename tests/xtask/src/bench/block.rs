@@ -122,6 +122,7 @@ impl Peer {
             gic: 2,
             nic: None,
             fio: true,
+            outrigger: false,
             checks: &["measured"],
             timeout: Duration::from_secs(900),
         }

@@ -14,7 +14,7 @@ use super::machine::{self, Board, Machine, Medium, Software};
 use super::tools::HostTools;
 use super::{Backend, Scenario, Start, medium, tree};
 use crate::initramfs::{Archive, Sources};
-use crate::{fetch, image};
+use crate::{dom0_program, fetch, image};
 
 const XEN_BOOTARGS: &str =
     "console=dtuart dtuart=/pl011@9000000 dom0_mem=512M xsm=dummy loglvl=info guest_loglvl=info";
@@ -236,7 +236,11 @@ impl Runner {
                 .sources
                 .dom0(&self.scripts.join("dom0"), scenario.nic.is_some())?,
         )?;
-        file.write_all(&programs(&additions.dom0)?.finish()?)?;
+        let mut dom0 = programs(&additions.dom0)?;
+        if scenario.outrigger {
+            dom0.program("usr/bin/outrigger", &fs::read(dom0_program::outrigger()?)?)?;
+        }
+        file.write_all(&dom0.finish()?)?;
         file.write_all(&archive.finish()?)?;
         drop(file);
 

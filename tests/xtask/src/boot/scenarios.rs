@@ -80,6 +80,7 @@ const BLOCK: Scenario = Scenario {
     gic: 2,
     nic: None,
     fio: false,
+    outrigger: false,
     checks: &[
         "guest created before its driver domain is ready",
         "ext4 with known hashes",
@@ -106,6 +107,7 @@ const BLOCK_FIO: Scenario = Scenario {
     gic: 2,
     nic: None,
     fio: true,
+    outrigger: false,
     checks: &[
         "driver domain ready",
         "fio verify=crc32c over the whole disk",
@@ -143,6 +145,7 @@ const NET: Scenario = Scenario {
         wire: Wire::Gateway,
     }),
     fio: false,
+    outrigger: false,
     checks: &[
         "both driver domains ready",
         "guest to wire, guest to guest, and a file each way",
@@ -187,6 +190,7 @@ const U_BOOT: Scenario = Scenario {
     gic: 2,
     nic: None,
     fio: false,
+    outrigger: false,
     checks: &[
         "driver domain ready",
         "ext4 with known hashes",
@@ -204,6 +208,7 @@ const DOM0LESS: Scenario = Scenario {
     gic: 2,
     nic: None,
     fio: false,
+    outrigger: false,
     checks: &[
         "started by Xen, taken on by Dom0",
         "ext4 with known hashes",
@@ -219,9 +224,18 @@ const REATTACH: Scenario = Scenario {
     start: Start::Qemu,
     disks: &[SYSTEM_DISK],
     gic: 3,
-    nic: Some(23),
+    nic: Some(Nic {
+        transport: 23,
+        wire: Wire::Gateway,
+    }),
     fio: false,
-    checks: &["a"],
+    outrigger: true,
+    checks: &[
+        "both driver domains ready",
+        "network cards are plugged in again",
+        "disks are plugged in again",
+        "what is served is left alone",
+    ],
     timeout: Duration::from_secs(300),
 };
 
@@ -234,6 +248,7 @@ pub const DEMO: Scenario = Scenario {
     gic: 2,
     nic: None,
     fio: false,
+    outrigger: false,
     checks: &[
         "driver domain ready",
         "ext4 with known hashes, written, synced and read back",
@@ -253,6 +268,7 @@ const STAND_IN: Scenario = Scenario {
     gic: 2,
     nic: None,
     fio: false,
+    outrigger: false,
     checks: &[
         "ext4 with known hashes",
         "read-only disk",
@@ -272,6 +288,7 @@ const STAND_IN_FIO: Scenario = Scenario {
     gic: 2,
     nic: None,
     fio: true,
+    outrigger: false,
     checks: &["fio verify=crc32c over the whole disk"],
     timeout: Duration::from_secs(900),
 };
