@@ -160,7 +160,7 @@ pub fn plug(dom0: Toolstack, plug: &Plug) -> Result<(), Error> {
         }
     }
     Err(Error {
-        place: format!("{} {}", plug.guest, plug.device),
+        place: format!("xl {}", plug.attach.join(" ")),
         fault: Fault::NotTaken,
     })
 }
