@@ -22,7 +22,7 @@ pub const ALL: &[Scenario] = &[
 ];
 
 /// Those that `cargo xtask test` boots, in this order.
-pub const TESTED: &[Scenario] = &[BLOCK, BLOCK_FIO, NET, U_BOOT, DOM0LESS];
+pub const TESTED: &[Scenario] = &[BLOCK, BLOCK_FIO, NET, U_BOOT, DOM0LESS, REATTACH];
 
 /// A partitioned disk: two file systems and a blank slice.
 const SYSTEM_DISK: Disk = Disk {
