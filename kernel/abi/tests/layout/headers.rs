@@ -49,6 +49,7 @@ const HEADERS: &[&str] = &[
     "io/protocols.h",
     "io/xenbus.h",
     "io/console.h",
+    "io/libxenvchan.h",
     "io/xs_wire.h",
     "io/blkif.h",
     "io/netif.h",
@@ -118,6 +119,8 @@ pub fn check(include: &Path, target: &Target, program: &str) -> Result<(), Strin
         .args(target.flags)
         .arg("-I")
         .arg(include)
+        .arg("-I")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/layout/include"))
         .args(["-x", "c", "-"])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())

@@ -12,6 +12,7 @@ pub fn common(facts: &mut Facts) {
     protocols(facts);
     xenbus(facts);
     console(facts);
+    libxenvchan(facts);
     xs_wire(facts);
     blkif(facts);
     netif(facts);
@@ -65,6 +66,15 @@ fn console(facts: &mut Facts) {
     structure!(facts, XenconsInterface, "xencons_interface", {
         r#in, out, in_cons, in_prod, out_cons, out_prod
     });
+}
+
+fn libxenvchan(facts: &mut Facts) {
+    use abi::io::libxenvchan::*;
+    structure!(facts, RingShared, "ring_shared", { cons, prod });
+    structure!(facts, VchanInterface, "vchan_interface", {
+        left, right, left_order, right_order, cli_live, srv_live, cli_notify, srv_notify
+    });
+    constants!(facts, { VCHAN_NOTIFY_WRITE, VCHAN_NOTIFY_READ });
 }
 
 fn xs_wire(facts: &mut Facts) {
