@@ -9,7 +9,8 @@ use outrigger::board::{Board, Boards};
 use outrigger::build::{self, DEFAULT_DEST, Request};
 use outrigger::devices::{self, Table};
 use outrigger::error::{Error, Fault};
-use outrigger::live::{Toolstack, reattach};
+use outrigger::live::restart::{self, Restart};
+use outrigger::live::{Toolstack, reattach, update};
 use outrigger::tree::BaseTree;
 use outrigger::{inspect, new};
 use serde_json::{Value, json};
@@ -43,6 +44,18 @@ enum Command {
     },
     /// Prints a commented machine file for a board
     New(New),
+    /// In Dom0: has a driver domain start over inside itself, without its guests noticing
+    Restart {
+        /// The driver domain's name
+        name: String,
+    },
+    /// In Dom0: hands a new image to a driver domain that runs, which restarts in place into it
+    Update {
+        /// The driver domain's name
+        name: String,
+        /// The image, as `outrigger build` writes it
+        image: PathBuf,
+    },
     /// In Dom0: plugs in again what guests had of a driver domain that died and was created anew
     Reattach {
         /// The driver domain's name
@@ -171,6 +184,12 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::New(New { name, base_dtb }) => {
             print(&new_file(&boards, name.as_deref(), base_dtb.as_deref())?)
         }
+        Command::Restart { name } => restarted(&name, &restart::restart(Toolstack, &name)?, cli.json),
+        Command::Update { name, image } => {
+            let bytes = build::read_bounded(&image)?;
+            let restart = update::update(Toolstack, &name, &image, bytes)?;
+            restarted(&name, &restart, cli.json)
+        }
         Command::Reattach { name, dry_run } => reattach(&name, dry_run, cli.json),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -184,6 +203,20 @@ pub fn run(cli: Cli) -> Result<(), Error> {
             print_bytes(&page)
         }
     }
+}
+
+fn restarted(name: &str, restart: &Restart, as_json: bool) -> Result<(), Error> {
+    if as_json {
+        return print_json(&serde_json::to_value(restart).unwrap_or_default());
+    }
+    let Restart {
+        count,
+        reason,
+        pause_us,
+    } = restart;
+    print(&format!(
+        "{name}: restart {count} ({reason}), serving again after {pause_us} us\n"
+    ))
 }
 
 /// Every device, even if one before it failed; then the first failure, if there was one.

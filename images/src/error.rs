@@ -153,6 +153,12 @@ pub enum Fault {
     Program(String),
     #[error("the guest does not take it: what it had may still be in use there (a mounted file system)")]
     NotTaken,
+    #[error("does not say within 10 s that it has restarted; its console says more")]
+    NotRestarted,
+    #[error("takes no updates: it has not announced where (data/update in its XenStore directory)")]
+    NoUpdates,
+    #[error("gives no answer; it goes on as it was")]
+    NoAnswer,
 }
 
 impl Fault {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use dtoolkit::model::DeviceTreeNode;
 use dtoolkit::{Node as _, Property as _};
+use outrigger_update::Header;
 use serde::Serialize;
 
 use crate::board::{Board, Boards};
@@ -50,17 +51,26 @@ pub fn inspect(file: &Path, bytes: &[u8], boards: &Boards) -> Result<Report, Err
 }
 
 fn arm64_image(kind: &'static str, image: &Image) -> Report {
+    let header = Header::read(&image.bytes).ok();
+    let of_header = header.iter().flat_map(|header| {
+        [
+            ("class", header.class.to_owned()),
+            ("survivors' version", header.survivors.to_string()),
+        ]
+    });
     Report {
         kind,
-        facts: vec![
-            ("bytes", image.bytes.len().to_string()),
-            ("bytes in memory", image.image_size.to_string()),
-            ("text offset", format!("{:#x}", image.text_offset)),
-            (
-                "least memory",
-                format!("{} MiB", image.memory_bytes().div_ceil(1 << 20)),
-            ),
-        ],
+        facts: of_header
+            .chain([
+                ("bytes", image.bytes.len().to_string()),
+                ("bytes in memory", image.image_size.to_string()),
+                ("text offset", format!("{:#x}", image.text_offset)),
+                (
+                    "least memory",
+                    format!("{} MiB", image.memory_bytes().div_ceil(1 << 20)),
+                ),
+            ])
+            .collect(),
     }
 }
 

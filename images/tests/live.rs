@@ -168,3 +168,96 @@ fn a_domain_that_is_not_there_is_one_line() {
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
     assert_eq!(stderr, "error: net: no domain of this name is running\n");
 }
+
+const RESTARTED: &[(&str, &str)] = &[
+    ("/local/domain/5/data/restart/count", "7"),
+    ("/local/domain/5/data/restart/reason", "asked to"),
+    ("/local/domain/5/data/restart/pause-us", "2500"),
+    ("/local/domain/5/data/update/ring-ref", "136"),
+];
+
+/// A domain that has restarted once more by the time it is looked at again: its count moves with `xl` or the proxy.
+fn counting(name: &str) -> Dom0 {
+    let dom0 = Dom0::new(name, Some(5), "[]", RESTARTED);
+    let dir = dom0.0.display().to_string();
+    let mut read = fs::read_to_string(dom0.0.join("xenstore-read")).unwrap();
+    read = read.replace("echo '7'", &format!("[ -e {dir}/calls ] && echo 8 || echo 7"));
+    fs::write(dom0.0.join("xenstore-read"), read).unwrap();
+    dom0
+}
+
+#[test]
+fn a_restart_is_asked_for_and_reported() {
+    let dom0 = counting("restart");
+    let (code, stdout, stderr) = out(&dom0.outrigger(&["restart", "block"]));
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert_eq!(
+        stdout,
+        "block: restart 8 (asked to), serving again after 2500 us\n"
+    );
+    assert_eq!(dom0.calls(), "reboot block\n");
+    let (_, stdout, _) = out(&counting("json").outrigger(&["--json", "restart", "block"]));
+    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(json["pause_us"], 2500);
+}
+
+/// An image of class `block`, and beside it what the proxy is to do with what it gets.
+fn image(dom0: &Dom0, answer: &str) -> PathBuf {
+    let mut image = vec![0x5a; 100_000];
+    image[56..60].copy_from_slice(b"ARM\x64");
+    image[64..72].copy_from_slice(b"OUTRIGGR");
+    image[72..96].fill(0);
+    image[80..85].copy_from_slice(b"block");
+    let path = dom0.0.join("new.img");
+    fs::write(&path, image).unwrap();
+    let dir = dom0.0.display();
+    // As the real one: it answers before its input ends, and goes on.
+    let proxy =
+        format!("echo \"$*\" >>{dir}/calls\nhead -c 100048 >{dir}/got\necho '{answer}'\nexec cat >/dev/null");
+    dom0.program("vchan-socket-proxy", &proxy);
+    path
+}
+
+#[test]
+fn an_image_goes_over_with_its_length_and_hash() {
+    let dom0 = counting("update");
+    let path = image(&dom0, "accepted");
+    let (code, stdout, stderr) = out(&dom0.outrigger(&["update", "block", path.to_str().unwrap()]));
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert_eq!(
+        stdout,
+        "block: restart 8 (asked to), serving again after 2500 us\n"
+    );
+    assert_eq!(dom0.calls(), "5 /local/domain/5/data/update -\n");
+    let got = fs::read(dom0.0.join("got")).unwrap();
+    assert_eq!(got[..16], *b"OUTUPD01\xa0\x86\x01\0\0\0\0\0");
+    assert_eq!(got[48..], fs::read(path).unwrap());
+}
+
+#[test]
+fn a_refusal_is_the_domains_own_line() {
+    let dom0 = counting("refused");
+    let path = image(&dom0, "refused: its class is net, this is block");
+    let (code, _, stderr) = out(&dom0.outrigger(&["update", "block", path.to_str().unwrap()]));
+    assert_eq!(code, Some(1));
+    assert_eq!(stderr, "error: block: refused: its class is net, this is block\n");
+}
+
+#[test]
+fn what_is_no_image_does_not_go_over() {
+    let dom0 = counting("noimage");
+    let path = dom0.0.join("list");
+    let (code, _, stderr) = out(&dom0.outrigger(&["update", "block", path.to_str().unwrap()]));
+    assert_eq!(code, Some(1));
+    assert!(stderr.ends_with("list: it is no arm64 Image\n"), "{stderr}");
+    assert_eq!(dom0.calls(), "");
+}
+
+#[test]
+fn a_domain_without_the_channel_says_so() {
+    let dom0 = Dom0::new("old", Some(5), "[]", &[]);
+    let path = image(&dom0, "accepted");
+    let (code, _, stderr) = out(&dom0.outrigger(&["update", "block", path.to_str().unwrap()]));
+    assert_eq!(code, Some(1));
+    assert!(stderr.starts_with("error: block: takes no updates"), "{stderr}");
+}

@@ -2,6 +2,8 @@
 //! knows what there is.
 
 pub mod reattach;
+pub mod restart;
+pub mod update;
 
 use std::process::Command;
 
@@ -56,13 +58,15 @@ impl Toolstack {
 }
 
 fn output(program: &str, arguments: &[&str]) -> Result<std::process::Output, Error> {
-    Command::new(program)
-        .args(arguments)
-        .output()
-        .map_err(|error| Error {
-            place: program.to_owned(),
-            fault: Fault::Program(format!("{error} (this is done in Dom0, as root)")),
-        })
+    let output = Command::new(program).args(arguments).output();
+    output.map_err(|error| cannot_run(program, &error))
+}
+
+fn cannot_run(program: &str, error: &std::io::Error) -> Error {
+    Error {
+        place: program.to_owned(),
+        fault: Fault::Program(format!("{error} (this is done in Dom0, as root)")),
+    }
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<String, Error> {
