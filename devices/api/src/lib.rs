@@ -19,7 +19,7 @@ pub use block::{
     Tag,
 };
 pub use dma::{DmaMemory, DmaPool, DmaView};
-pub use net::{BlankChecksum, Gso, GsoKind, NetDevice, NetLimits, RxBuffer, RxChecksum, TxFrame};
-pub use outrigger_xen::{DmaAddr, DmaPage, DmaSegment, PAGE_SIZE};
+pub use net::{BlankChecksum, Gso, GsoKind, NetDevice, NetLimits, RxBuffer, RxChecksum, Tick, TxFrame};
+pub use outrigger_xen::{Clock, DmaAddr, DmaPage, DmaSegment, Instant, PAGE_SIZE};
 pub use reach::{Direction, DmaCounters, DmaLoan, DmaPath, DmaReach, NoBounce};
 pub use register::RegisterIo;

@@ -1,6 +1,8 @@
 //! Network devices, as a backend sees them.
 
-use outrigger_xen::DmaSegment;
+use alloc::boxed::Box;
+
+use outrigger_xen::{DmaSegment, Instant};
 
 use crate::{DeviceFault, Interrupt, QueueFull, Tag};
 
@@ -105,6 +107,15 @@ pub struct NetLimits {
     pub link: bool,
 }
 
+/// What a device that looks after itself has found, and when it wants to look again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tick {
+    /// [`NetLimits`] changed.
+    pub config: bool,
+    /// When to call [`NetDevice::tick`] again; `None`: never.
+    pub again: Option<Instant>,
+}
+
 /// A network device behind a driver. It hands over every frame on its wire, whomever it is addressed to. The calls on the
 /// data path neither allocate nor wait.
 pub trait NetDevice {
@@ -154,6 +165,66 @@ pub trait NetDevice {
     /// Reads and acknowledges the device's interrupt cause.
     fn acknowledge(&mut self) -> Interrupt;
 
+    /// Looks after what no interrupt tells of: a link that must be asked for, work that does not end. Called before the
+    /// loop begins, at the moment that it asked for, and after [`acknowledge`](Self::acknowledge).
+    fn tick(&mut self, now: Instant) -> Tick {
+        let _ = now;
+        Tick::default()
+    }
+
+    /// Tells what went wrong since it was brought up, each by a short name.
+    fn report(&self, each: &mut dyn FnMut(&'static str, u64)) {
+        let _ = each;
+    }
+
     /// Stops the device: no DMA and no interrupt after this returns. Every frame and buffer in flight is forgotten.
     fn quiesce(&mut self);
+}
+
+/// A device may be one of several kinds.
+impl<D: NetDevice + ?Sized> NetDevice for Box<D> {
+    fn limits(&self) -> NetLimits {
+        (**self).limits()
+    }
+    #[inline]
+    fn submit(&mut self, queue: usize, frame: &TxFrame<'_>) -> Result<(), QueueFull> {
+        (**self).submit(queue, frame)
+    }
+    #[inline]
+    fn post(&mut self, queue: usize, tag: Tag, buffer: DmaSegment) -> Result<(), QueueFull> {
+        (**self).post(queue, tag, buffer)
+    }
+    #[inline]
+    fn commit(&mut self, queue: usize) {
+        (**self).commit(queue);
+    }
+    #[inline]
+    fn reap_tx(&mut self, queue: usize, each: &mut dyn FnMut(Tag)) -> Result<(), DeviceFault> {
+        (**self).reap_tx(queue, each)
+    }
+    #[inline]
+    fn reap_rx(
+        &mut self,
+        queue: usize,
+        most: usize,
+        each: &mut dyn FnMut(RxBuffer),
+    ) -> Result<(), DeviceFault> {
+        (**self).reap_rx(queue, most, each)
+    }
+    #[inline]
+    fn arm(&mut self, queue: usize, sent: bool) -> bool {
+        (**self).arm(queue, sent)
+    }
+    fn acknowledge(&mut self) -> Interrupt {
+        (**self).acknowledge()
+    }
+    fn tick(&mut self, now: Instant) -> Tick {
+        (**self).tick(now)
+    }
+    fn report(&self, each: &mut dyn FnMut(&'static str, u64)) {
+        (**self).report(each);
+    }
+    fn quiesce(&mut self) {
+        (**self).quiesce();
+    }
 }

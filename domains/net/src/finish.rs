@@ -136,7 +136,12 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         }
         TurnOutcome {
             more_work,
-            deadline: self.limited_until.into_iter().chain(self.patience).min(),
+            deadline: self
+                .limited_until
+                .into_iter()
+                .chain(self.patience)
+                .chain(self.nics.iter().filter_map(Nic::next))
+                .min(),
             other_events: false,
             poke: core::mem::take(&mut self.poke),
         }

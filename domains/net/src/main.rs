@@ -4,15 +4,15 @@
 
 extern crate alloc;
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use log::{error, info};
-use outrigger_core::{Machine, Shared, Xen};
+use outrigger_core::{Device, Machine, Shared, Xen};
 use outrigger_devices::{DmaMemory, DmaPool, NetDevice};
 use outrigger_net::{Buffer, Net};
-use outrigger_virtio_net::{Options, VirtioNet};
 use outrigger_xen::Clock;
 use outrigger_xenbus::serve;
 
@@ -25,7 +25,7 @@ const BUFFERS: usize = 1024;
 const RX_BUFFERS: u32 = 256;
 
 fn run(mut machine: Machine) -> ! {
-    let net = Net::new(machine.xen);
+    let net: Net<'_, Xen, Card, Shared> = Net::new(machine.xen);
     let mut nics: Vec<String> = Vec::new();
     let pages: Vec<DmaMemory<Shared>> = core::iter::from_fn(|| machine.dma.page()).take(BUFFERS).collect();
     net.add_buffers(pages.iter().map(|page| Buffer {
@@ -33,12 +33,10 @@ fn run(mut machine: Machine) -> ! {
         memory: page.memory.clone(),
         page: page.page,
     }));
-    for device in machine.devices.drain(..) {
+    let devices: Vec<Device> = machine.devices.drain(..).collect();
+    for device in devices {
         let name = device.name.clone();
-        let card = device.claim("virtio,mmio").and_then(|(registers, interrupt)| {
-            let card = VirtioNet::probe(registers, &machine.dma, pages.clone(), Options::default());
-            card.map(|card| (card, interrupt)).map_err(|why| why.to_string())
-        });
+        let card = card(&machine, device, &pages);
         match card {
             Ok((card, interrupt)) => {
                 net.add_nic(name.clone(), interrupt, card, RX_BUFFERS);
@@ -66,6 +64,52 @@ fn run(mut machine: Machine) -> ! {
     let shutdown = serve(&net, machine.store, machine.xen, &mut machine.processor);
     net.quiesce();
     outrigger_core::stop(shutdown)
+}
+
+/// A card of any kind.
+type Card = Box<dyn NetDevice>;
+
+/// The card behind a device, and its interrupt.
+fn card(machine: &Machine, device: Device, pages: &[DmaMemory<Shared>]) -> Result<(Card, u32), String> {
+    #[cfg(feature = "genet")]
+    if device.is("brcm,bcm2711-genet-v5") {
+        return genet(machine, device);
+    }
+    #[cfg(feature = "virtio-net")]
+    if device.is("virtio,mmio") {
+        use outrigger_virtio_net::{Options, VirtioNet};
+        let (registers, interrupt) = device.claim("virtio,mmio")?;
+        let card = VirtioNet::probe(registers, &machine.dma, pages.to_vec(), Options::default());
+        return Ok((Box::new(card.map_err(|why| why.to_string())?), interrupt));
+    }
+    let _ = (machine, pages);
+    Err(format!("no driver for {}", device.compatible.join(", ")))
+}
+
+/// The Raspberry Pi 4's. Of its two interrupts the second belongs to queues that are not used.
+#[cfg(feature = "genet")]
+fn genet(machine: &Machine, device: Device) -> Result<(Card, u32), String> {
+    use outrigger_devices::DmaPath;
+    use outrigger_genet::{Genet, Options, PhyMode};
+    let mut options = Options::default();
+    let address = |name| {
+        let address: [u8; 6] = device.property(name)?.try_into().ok()?;
+        (address != [0; 6]).then_some(address)
+    };
+    options.mac = address("mac-address").or_else(|| address("local-mac-address"));
+    if let Some(mode) = device.property("phy-mode") {
+        options.phy_mode = PhyMode::parse(mode).ok_or("its phy-mode is none of RGMII's")?;
+    }
+    if let Some(mtu) = machine.option("mtu") {
+        options.mtu = mtu
+            .parse()
+            .map_err(|_| format!("mtu={mtu} is no number of bytes"))?;
+    }
+    // Its descriptors have 40 bits, which is all the memory of the board.
+    let path = DmaPath::new(machine.dma, device.reach.limited(40), 0);
+    let (registers, interrupt) = device.claim("brcm,bcm2711-genet-v5")?;
+    let card = Genet::probe(registers, machine.xen, path, options).map_err(|why| why.to_string())?;
+    Ok((Box::new(card), interrupt))
 }
 
 /// `NAME:CARD`, a segment with an uplink, or `NAME`, one between guests only.

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use outrigger_devices::{
-    BlankChecksum, DmaSegment, Gso, NetDevice, NetLimits, PAGE_SIZE, QueueFull, Tag, TxFrame,
+    BlankChecksum, DmaSegment, Gso, Instant, NetDevice, NetLimits, PAGE_SIZE, QueueFull, Tag, TxFrame,
 };
 use outrigger_ring::SharedPages;
 
@@ -82,6 +82,10 @@ pub(crate) struct Nic<D> {
     held: Vec<u16>,
     /// Which pages the card may receive into.
     given: Vec<bool>,
+    /// When it wants to be looked after again.
+    next: Option<Instant>,
+    /// All that had gone wrong when it was last told.
+    told: u64,
     pub counters: Counters,
 }
 
@@ -105,6 +109,8 @@ impl<D: NetDevice> Nic<D> {
             in_flight: 0,
             held: Vec::new(),
             given: Vec::new(),
+            next: Some(Instant(0)),
+            told: 0,
             counters: Counters::default(),
         }
     }
@@ -265,17 +271,53 @@ impl<D: NetDevice> Nic<D> {
     }
 
     /// Looks at the interrupt's cause.
-    pub fn acknowledge(&mut self) {
+    pub fn acknowledge(&mut self, now: Instant) {
         if self.failed {
             return;
         }
         if self.device.acknowledge().config {
-            let link = self.limits.link;
-            self.limits = self.device.limits();
-            if self.limits.link != link {
-                let state = if self.limits.link { "up" } else { "down" };
-                log::info!("{}: link is {state}", self.name);
-            }
+            self.look_at_limits();
+        }
+        self.tick(now);
+    }
+
+    /// When it wants to be looked after.
+    pub fn next(&self) -> Option<Instant> {
+        self.next.filter(|_| !self.failed)
+    }
+
+    /// Lets it look after itself.
+    #[cold]
+    pub fn tick(&mut self, now: Instant) {
+        let tick = self.device.tick(now);
+        self.next = tick.again;
+        if tick.config {
+            self.look_at_limits();
+        }
+    }
+
+    #[cold]
+    fn look_at_limits(&mut self) {
+        let link = self.limits.link;
+        self.limits = self.device.limits();
+        if self.limits.link != link {
+            let state = if self.limits.link { "up" } else { "down" };
+            log::info!("{}: link is {state}", self.name);
+        }
+    }
+
+    /// Tells what has gone wrong, if more has than before.
+    #[cold]
+    pub fn report(&mut self) {
+        let mut sum = 0;
+        self.device.report(&mut |_, count| sum += count);
+        if core::mem::replace(&mut self.told, sum) != sum {
+            let name = &self.name;
+            self.device.report(&mut |what, count| {
+                if count > 0 {
+                    log::info!("{name}: {what} {count}");
+                }
+            });
         }
     }
 

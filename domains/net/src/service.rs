@@ -141,6 +141,7 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
         );
         nic.refill(&mut state.pool);
         nic.commit();
+        nic.tick(self.hv.now());
         state.nics.push(nic);
         number
     }
@@ -235,11 +236,11 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                 Some(queue) => active.insert(usize::from(*queue)),
             });
         }
-        if wake.devices != 0 {
-            for nic in &mut self.nics {
-                if nic.interrupt & wake.devices != 0 {
-                    nic.acknowledge();
-                }
+        for nic in &mut self.nics {
+            if nic.interrupt & wake.devices != 0 {
+                nic.acknowledge(now);
+            } else if nic.next().is_some_and(|at| now >= at) {
+                nic.tick(now);
             }
         }
         if self.limited_until.is_some_and(|until| now >= until) {
@@ -249,6 +250,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         if now >= self.next_aging {
             self.next_aging = now.after(AGING);
             self.switch.age(now);
+            self.nics.iter_mut().for_each(Nic::report);
         }
         if !self.controls.is_empty() {
             self.serve_controls(hv);

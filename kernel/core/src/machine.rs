@@ -29,6 +29,8 @@ pub struct Device {
     pub interrupts: Vec<u32>,
     /// What it reaches of memory (`dma-ranges`, `dma-coherent`).
     pub reach: DmaReach,
+    /// All that the device tree says of it besides, as it stands there.
+    pub properties: Vec<(String, Vec<u8>)>,
 }
 
 impl Device {
@@ -37,7 +39,13 @@ impl Device {
         self.compatible.iter().any(|name| name == compatible)
     }
 
-    /// The device's one register block, and the mask of its one interrupt in [`outrigger_xen::Wake::devices`], if it is
+    /// A property's value.
+    pub fn property(&self, name: &str) -> Option<&[u8]> {
+        let (_, value) = self.properties.iter().find(|(known, _)| known == name)?;
+        Some(value)
+    }
+
+    /// The device's first register block, and the mask of its first interrupt in [`outrigger_xen::Wake::devices`], if it is
     /// what a driver is for.
     ///
     /// # Errors

@@ -71,3 +71,17 @@ pub struct DmaSegment {
     /// The frame that it lies in, as this domain numbers its frames: for the CPU, where a device needs its help.
     pub gfn: u32,
 }
+
+impl DmaSegment {
+    /// What is left of it behind its first `bytes`; `None` if nothing is.
+    #[inline]
+    #[must_use]
+    pub fn behind(self, bytes: u32) -> Option<Self> {
+        let len = self.len.checked_sub(bytes).filter(|len| *len > 0)?;
+        Some(Self {
+            addr: DmaAddr(self.addr.0 + u64::from(bytes)),
+            len,
+            ..self
+        })
+    }
+}

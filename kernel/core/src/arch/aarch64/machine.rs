@@ -332,6 +332,10 @@ fn device(
             .map(|range| unsafe { Registers::new(range.start as usize, (range.end - range.start) as usize) })
             .collect(),
         interrupts: lines,
+        properties: node
+            .properties()
+            .map(|property| (property.name().to_string(), property.value().to_vec()))
+            .collect(),
         reach: DmaReach {
             coherent: is_coherent(node),
             ..reach
