@@ -1,5 +1,7 @@
 //! Block devices, as a backend sees them.
 
+use alloc::boxed::Box;
+
 use outrigger_xen::{DmaSegment, Instant};
 
 use crate::DmaCounters;
@@ -145,4 +147,41 @@ pub trait BlockDevice {
 
     /// Stops the device: no DMA and no interrupt after this returns. Everything in flight is forgotten.
     fn quiesce(&mut self);
+}
+
+/// A disk whose driver is known only when the machine is.
+impl<D: BlockDevice + ?Sized> BlockDevice for Box<D> {
+    fn limits(&self) -> BlockLimits {
+        (**self).limits()
+    }
+    #[inline]
+    fn submit(&mut self, queue: usize, request: &BlockRequest<'_>) -> Result<(), QueueFull> {
+        (**self).submit(queue, request)
+    }
+    #[inline]
+    fn commit(&mut self, queue: usize) {
+        (**self).commit(queue);
+    }
+    #[inline]
+    fn reap(&mut self, queue: usize, each: &mut dyn FnMut(Completion)) -> Result<(), DeviceFault> {
+        (**self).reap(queue, each)
+    }
+    #[inline]
+    fn arm(&mut self, queue: usize) -> bool {
+        (**self).arm(queue)
+    }
+    #[inline]
+    fn acknowledge(&mut self) -> Interrupt {
+        (**self).acknowledge()
+    }
+    #[inline]
+    fn deadline(&self) -> Option<Instant> {
+        (**self).deadline()
+    }
+    fn dma_counters(&self) -> DmaCounters {
+        (**self).dma_counters()
+    }
+    fn quiesce(&mut self) {
+        (**self).quiesce();
+    }
 }

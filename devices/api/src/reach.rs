@@ -113,7 +113,6 @@ impl DmaLoan {
 /// One device's way to memory. Before a segment is the device's it is [lent](Self::lend): translated, bounced if it is out
 /// of reach, and cleaned from caches that the device does not see; afterwards it is [taken back](Self::take_back). For a
 /// coherent device that reaches everything both are a comparison.
-#[derive(Debug)]
 pub struct DmaPath<P: DmaPool> {
     pool: P,
     reach: DmaReach,
@@ -163,9 +162,9 @@ impl<P: DmaPool + DmaView> DmaPath<P> {
         self.counters
     }
 
-    /// The processor moves a segment's bytes itself.
-    pub fn count_by_hand(&mut self) {
-        self.counters.by_hand += 1;
+    /// The processor moves the bytes of so many segments itself.
+    pub fn count_by_hand(&mut self, segments: usize) {
+        self.counters.by_hand += segments as u64;
     }
 
     /// Makes what the processor wrote to a piece of a page of ours visible to the device.

@@ -4,13 +4,15 @@
 
 extern crate alloc;
 
-use alloc::string::ToString;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use log::{error, info};
 use outrigger_block::{Block, Budget};
-use outrigger_core::Machine;
-use outrigger_devices::DmaPool;
-use outrigger_virtio_blk::{Options, VirtioBlk};
+use outrigger_core::{Device, Machine};
+use outrigger_devices::{BlockDevice, DmaPool};
 use outrigger_xen::Clock;
 use outrigger_xenbus::serve;
 
@@ -20,11 +22,10 @@ fn run(mut machine: Machine) -> ! {
     let (cpu_pages, dma_pages) = machine.xen.mappable();
     let block = Block::new(machine.xen, Budget { dma_pages, cpu_pages });
     let mut disks = 0;
-    for device in machine.devices.drain(..) {
+    let devices: Vec<Device> = machine.devices.drain(..).collect();
+    for device in devices {
         let name = device.name.clone();
-        let disk = device.claim("virtio,mmio").and_then(|(registers, interrupt)| {
-            let disk = VirtioBlk::probe(registers, &machine.dma, Options::default());
-            let disk = disk.map_err(|why| why.to_string())?;
+        let disk = disk(&machine, device).and_then(|(disk, interrupt)| {
             // For the backend's own reads.
             let page = machine.dma.page().ok_or("there is no memory left for it")?;
             Ok((disk, interrupt, page))
@@ -45,4 +46,42 @@ fn run(mut machine: Machine) -> ! {
     let shutdown = serve(&block, machine.store, machine.xen, &mut machine.processor);
     block.quiesce();
     outrigger_core::stop(shutdown)
+}
+
+/// A disk of any kind.
+type Disk = Box<dyn BlockDevice>;
+
+/// The disk behind a device, and its interrupt.
+fn disk(machine: &Machine, device: Device) -> Result<(Disk, u32), String> {
+    #[cfg(feature = "sdhci")]
+    if let Some((compatible, chip)) = sdhci(&device) {
+        use outrigger_sdhci::{Options, Sdhci};
+        let reach = device.reach;
+        let (registers, interrupt) = device.claim(&compatible)?;
+        let card = Sdhci::probe(
+            registers,
+            machine.dma,
+            machine.xen,
+            chip,
+            reach,
+            Options::default(),
+        );
+        return Ok((Box::new(card.map_err(|why| why.to_string())?), interrupt));
+    }
+    #[cfg(feature = "virtio-blk")]
+    if device.is("virtio,mmio") {
+        use outrigger_virtio_blk::{Options, VirtioBlk};
+        let (registers, interrupt) = device.claim("virtio,mmio")?;
+        let disk = VirtioBlk::probe(registers, &machine.dma, Options::default());
+        return Ok((Box::new(disk.map_err(|why| why.to_string())?), interrupt));
+    }
+    let _ = machine;
+    Err(format!("no driver for {}", device.compatible.join(", ")))
+}
+
+/// Which SD host controller the device is, if it is one.
+#[cfg(feature = "sdhci")]
+fn sdhci(device: &Device) -> Option<(String, outrigger_sdhci::Chip)> {
+    let mut names = device.compatible.iter();
+    names.find_map(|name| Some((name.clone(), outrigger_sdhci::Chip::find(name)?)))
 }

@@ -28,6 +28,13 @@ pub trait Clock {
     fn now(&self) -> Instant;
 }
 
+/// A clock may be lent.
+impl<C: Clock + ?Sized> Clock for &C {
+    fn now(&self) -> Instant {
+        (**self).now()
+    }
+}
+
 /// What ended a wait. More than one may be set, or none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wake {

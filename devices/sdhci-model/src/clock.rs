@@ -1,0 +1,30 @@
+//! Time in a test.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use outrigger_xen::{Clock, Instant};
+
+/// A clock that moves by a microsecond whenever somebody looks, and otherwise when the test says so.
+#[derive(Clone, Debug, Default)]
+pub struct TestClock(Rc<Cell<u64>>);
+
+impl TestClock {
+    /// Moves it forward.
+    pub fn advance(&self, by: Duration) {
+        self.0.set(Instant(self.0.get()).after(by).0);
+    }
+
+    /// Moves it to `at`, if that is later than now.
+    pub fn advance_to(&self, at: Instant) {
+        self.0.set(self.0.get().max(at.0));
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Instant {
+        self.0.set(self.0.get() + 1000);
+        Instant(self.0.get())
+    }
+}

@@ -1,0 +1,405 @@
+//! Controllers and cards that fail, lie, go away or fall silent.
+
+mod rig;
+
+use outrigger_devices::{BlockDevice, BlockOp, DeviceFault, DmaReach, QueueFull, Status};
+use outrigger_sdhci::Options;
+use outrigger_sdhci_model::{CardOffer, Fault, Slot};
+use rig::{PI, Rig, Setup, pages};
+
+const COMMAND_TIMEOUT: u32 = 1 << 16;
+const COMMAND_CRC: u32 = 1 << 17;
+const COMMAND_END_BIT: u32 = 1 << 18;
+const COMMAND_INDEX: u32 = 1 << 19;
+const DATA_TIMEOUT: u32 = 1 << 20;
+const DATA_CRC: u32 = 1 << 21;
+const DATA_END_BIT: u32 = 1 << 22;
+const AUTO_COMMAND: u32 = 1 << 24;
+const ADMA: u32 = 1 << 25;
+
+const READ_MULTIPLE: u8 = 18;
+const WRITE_MULTIPLE: u8 = 25;
+
+/// By ADMA with and without what the firmware's device tree says, by hand, and an eMMC.
+fn setups() -> Vec<Setup> {
+    let card = CardOffer {
+        sectors: 1024,
+        ..CardOffer::SD
+    };
+    let emmc = CardOffer {
+        busy: 2,
+        sectors: 1024,
+        ..CardOffer::EMMC
+    };
+    let pi = Setup {
+        card,
+        ..Setup::default()
+    };
+    vec![
+        pi,
+        Setup {
+            data_at: 0x5000_0000,
+            ..pi
+        },
+        Setup::generic(Slot::QEMU, card),
+        Setup::generic(
+            Slot {
+                latency: 2,
+                ..Slot::VERSION_4
+            },
+            emmc,
+        ),
+        Setup {
+            options: Options {
+                by_hand: true,
+                ..Options::default()
+            },
+            ..pi
+        },
+    ]
+}
+
+/// Something was there before.
+fn filled(setup: Setup) -> Rig {
+    let mut rig = setup.rig();
+    let contents: Vec<u8> = (0..rig.oracle.len())
+        .map(|i| (i / 511) as u8 ^ (i as u8))
+        .collect();
+    rig.model.fill(&contents);
+    rig.oracle = contents;
+    rig
+}
+
+fn small(op: BlockOp) -> u8 {
+    if op == BlockOp::Read {
+        READ_MULTIPLE
+    } else {
+        WRITE_MULTIPLE
+    }
+}
+
+/// The card goes on serving.
+fn serves(rig: &mut Rig) {
+    rig.transfer(BlockOp::Write, 16, &pages(2)).expect("room");
+    rig.transfer(BlockOp::Read, 0, &pages(5)).expect("room");
+    rig.settle();
+    assert_eq!(rig.ended.last(), Some(&(BlockOp::Read, Status::Ok)));
+}
+
+#[test]
+fn what_fails_once_or_twice_is_done_in_the_end() {
+    let faults = [
+        Fault::Command(COMMAND_TIMEOUT),
+        Fault::Command(COMMAND_CRC),
+        Fault::Command(COMMAND_END_BIT | COMMAND_CRC),
+        Fault::Command(COMMAND_INDEX),
+        Fault::Data(DATA_TIMEOUT, 0),
+        Fault::Data(DATA_CRC, 1),
+        Fault::Data(DATA_CRC, 23),
+        Fault::Data(DATA_END_BIT, 7),
+        Fault::Data(AUTO_COMMAND, 8),
+        Fault::Data(ADMA, 3),
+        Fault::Silence,
+        Fault::NoEnd,
+        Fault::NoInterrupt,
+        Fault::Garbage(0x0040),
+        Fault::Garbage(0x7000_0000),
+        Fault::Garbage(DATA_CRC),
+        Fault::Garbage(0x0003),
+        Fault::Status(1 << 19),
+        Fault::Status(1 << 21),
+    ];
+    for setup in setups() {
+        for fault in faults {
+            for op in [BlockOp::Read, BlockOp::Write] {
+                for times in 1..3 {
+                    let mut rig = filled(setup);
+                    for _ in 0..times {
+                        rig.model.inject(Some(small(op)), fault);
+                    }
+                    rig.transfer(op, 8, &pages(3)).expect("room");
+                    assert_eq!(rig.outcome(), Ok(Status::Ok), "{op:?} {fault:?} {times}");
+                    let unmet = rig.model.faults_left();
+                    // What is no failure needs no second try.
+                    let harmless = matches!(fault, Fault::NoInterrupt | Fault::Garbage(_));
+                    assert!(unmet == 0 || harmless, "{op:?} {fault:?}: {unmet} left");
+                    rig.model.mend();
+                    rig.believe_the_card_where_it_lied(fault);
+                    serves(&mut rig);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_goes_on_failing_fails_and_the_card_serves_on() {
+    for setup in setups() {
+        for fault in [
+            Fault::Data(DATA_CRC, 2),
+            Fault::Data(DATA_TIMEOUT, 0),
+            Fault::Command(COMMAND_CRC),
+            Fault::NoEnd,
+        ] {
+            for op in [BlockOp::Read, BlockOp::Write] {
+                let mut rig = filled(setup);
+                for _ in 0..3 {
+                    rig.model.inject(Some(small(op)), fault);
+                }
+                rig.transfer(op, 8, &pages(3)).expect("room");
+                assert_eq!(rig.outcome(), Ok(Status::IoError), "{op:?} {fault:?}");
+                assert_eq!(rig.model.faults_left(), 0, "three tries");
+                rig.believe_the_card();
+                serves(&mut rig);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_another_try_does_not_mend_is_not_tried_again() {
+    // Out of range, misaddressed, block length, erase sequence, erase parameters, protected.
+    for bit in 26..32 {
+        for setup in setups() {
+            let mut rig = filled(setup);
+            rig.model.inject(Some(READ_MULTIPLE), Fault::Status(1 << bit));
+            rig.transfer(BlockOp::Read, 8, &pages(3)).expect("room");
+            rig.model.take_commands();
+            assert_eq!(rig.outcome(), Ok(Status::IoError));
+            let reads = rig
+                .model
+                .take_commands()
+                .iter()
+                .filter(|index| **index == READ_MULTIPLE)
+                .count();
+            assert_eq!(reads, 1);
+            serves(&mut rig);
+        }
+    }
+}
+
+#[test]
+fn adma_that_fails_is_done_by_hand() {
+    for op in [BlockOp::Read, BlockOp::Write] {
+        let mut rig = filled(Setup::default());
+        rig.model.inject(Some(small(op)), Fault::Data(ADMA, 5));
+        rig.transfer(op, 8, &pages(3)).expect("room");
+        assert_eq!(rig.outcome(), Ok(Status::Ok));
+        assert_eq!(rig.disk.dma_counters().by_hand, 3, "three segments");
+        serves(&mut rig);
+        assert_eq!(rig.disk.dma_counters().by_hand, 3, "what comes after is not");
+    }
+}
+
+/// A write is done only when the card says so.
+#[test]
+fn a_write_that_the_card_could_not_program_has_failed() {
+    for setup in setups() {
+        let card = CardOffer {
+            busy: 0,
+            ..setup.card
+        };
+        let mut rig = filled(Setup { card, ..setup });
+        for _ in 0..3 {
+            rig.model.inject(Some(13), Fault::Status(1 << 19));
+            // Asked again after the stop, it says nothing of it.
+            rig.model.inject(Some(13), Fault::Garbage(0));
+        }
+        rig.transfer(BlockOp::Write, 8, &pages(1)).expect("room");
+        assert_eq!(rig.outcome(), Ok(Status::IoError));
+        rig.model.mend();
+        rig.believe_the_card();
+        serves(&mut rig);
+    }
+}
+
+fn is_fault(rig: &mut Rig, fault: DeviceFault) {
+    rig.forget();
+    assert!(
+        rig.model.is_quiet(),
+        "a controller at fault is reset before anyone is told"
+    );
+    let again = rig
+        .disk
+        .reap(0, &mut |completion| panic!("{completion:?} after a fault"));
+    assert_eq!(again, Err(fault), "a fault stays");
+    assert_eq!(rig.transfer(BlockOp::Read, 0, &pages(1)), Err(QueueFull));
+    assert_eq!(rig.dataless(BlockOp::Flush, 0, 0), Err(QueueFull));
+    rig.model.take_commands();
+    rig.disk.commit(0);
+    assert!(!rig.disk.arm(0));
+    assert!(rig.disk.deadline().is_none());
+    assert!(rig.model.take_commands().is_empty(), "nothing is sent any more");
+    assert!(rig.model.is_quiet());
+}
+
+/// What ends in a fault when it happens at a read of three pages with five more waiting.
+fn dies(setup: Setup, fault: Fault) -> (Rig, DeviceFault) {
+    let mut rig = filled(setup);
+    rig.model.inject(Some(READ_MULTIPLE), fault);
+    for i in 0..6 {
+        rig.transfer(BlockOp::Read, 8 * i, &pages(3)).expect("room");
+    }
+    let found = rig.drain().expect_err("a fault");
+    assert!(
+        rig.ended.iter().all(|(_, status)| *status != Status::Ok),
+        "{:?}",
+        rig.ended
+    );
+    is_fault(&mut rig, found);
+    (rig, found)
+}
+
+#[test]
+fn a_card_that_is_pulled() {
+    for setup in setups() {
+        for after in [0, 1, 13, 23] {
+            let (mut rig, fault) = dies(setup, Fault::Pull(after));
+            let expected = if setup.slot.card_detect {
+                "the card was removed"
+            } else {
+                "the card does not answer any more"
+            };
+            assert_eq!(fault, DeviceFault(expected));
+            // Another one is put in.
+            rig.model.insert(CardOffer {
+                sectors: 4096,
+                ..setup.card
+            });
+            rig.oracle = vec![0; 4096 * 512];
+            let mut rig = rig.restart().expect("a card again");
+            assert_eq!(rig.disk.limits().sectors, 4096);
+            serves(&mut rig);
+        }
+    }
+}
+
+#[test]
+fn a_card_that_is_pulled_while_nothing_is_under_way() {
+    for setup in setups() {
+        let mut rig = filled(setup);
+        rig.model.pull();
+        rig.transfer(BlockOp::Write, 0, &pages(1)).expect("room");
+        let fault = rig.drain().expect_err("a fault");
+        is_fault(&mut rig, fault);
+        assert!(rig.restart().is_err(), "there is no card");
+    }
+}
+
+#[test]
+fn parts_that_are_broken_for_good() {
+    for setup in setups() {
+        for (fault, what) in [
+            (Fault::Deaf, "the card does not answer any more"),
+            (Fault::Busy, "the card stays busy"),
+            (Fault::Ones, "the controller's registers read as ones"),
+        ] {
+            let (rig, found) = dies(setup, fault);
+            assert_eq!(found, DeviceFault(what));
+            rig.model.mend();
+            let mut rig = rig.restart().expect("a card again");
+            serves(&mut rig);
+        }
+        let mut rig = filled(setup);
+        rig.model.inject(Some(READ_MULTIPLE), Fault::NoReset);
+        rig.model.inject(Some(READ_MULTIPLE), Fault::Data(DATA_CRC, 0));
+        rig.transfer(BlockOp::Read, 0, &pages(1)).expect("room");
+        rig.transfer(BlockOp::Read, 8, &pages(1)).expect("room");
+        assert_eq!(
+            rig.drain(),
+            Err(DeviceFault("the controller's lines do not come back"))
+        );
+        rig.forget();
+        assert!(rig.restart().is_err());
+    }
+}
+
+#[test]
+fn a_card_that_stays_busy_after_a_write() {
+    let mut rig = filled(Setup::default());
+    rig.model.inject(Some(WRITE_MULTIPLE), Fault::Busy);
+    rig.transfer(BlockOp::Write, 0, &pages(1)).expect("room");
+    assert_eq!(rig.drain(), Err(DeviceFault("the card stays busy")));
+    rig.forget();
+    is_fault(&mut rig, DeviceFault("the card stays busy"));
+}
+
+#[test]
+fn flushes_and_discards_that_fail() {
+    let setup = Setup::generic(
+        Slot::VERSION_4,
+        CardOffer {
+            busy: 2,
+            ..CardOffer::EMMC
+        },
+    );
+    let cases = [
+        (BlockOp::Flush, 6, Fault::Command(COMMAND_TIMEOUT)),
+        (BlockOp::Flush, 6, Fault::NoEnd),
+        (BlockOp::Flush, 13, Fault::Status(1 << 7)),
+        (BlockOp::Discard, 35, Fault::Command(COMMAND_CRC)),
+        (BlockOp::Discard, 36, Fault::Status(1 << 19)),
+        (BlockOp::Discard, 38, Fault::Silence),
+        (BlockOp::Discard, 38, Fault::Command(DATA_TIMEOUT)),
+    ];
+    for (op, index, fault) in cases {
+        let mut rig = filled(setup);
+        rig.model.inject(Some(index), fault);
+        rig.dataless(op, 8, if op == BlockOp::Flush { 0 } else { 8 })
+            .expect("room");
+        assert_eq!(rig.outcome(), Ok(Status::Ok), "{op:?} {fault:?}");
+        rig.flush();
+        serves(&mut rig);
+        // And for good.
+        for _ in 0..40 {
+            rig.model.inject(Some(index), fault);
+        }
+        rig.dataless(op, 8, if op == BlockOp::Flush { 0 } else { 8 })
+            .expect("room");
+        assert_eq!(rig.outcome(), Ok(Status::IoError), "{op:?} {fault:?}");
+        rig.model.mend();
+        rig.believe_the_card();
+        serves(&mut rig);
+    }
+}
+
+#[test]
+fn quiet_is_quiet() {
+    for setup in setups() {
+        let mut rig = filled(setup);
+        rig.transfer(BlockOp::Read, 0, &pages(4)).expect("room");
+        rig.transfer(BlockOp::Write, 64, &pages(4)).expect("room");
+        rig.disk.commit(0);
+        rig.disk.arm(0);
+        rig.disk.quiesce();
+        assert!(rig.model.is_quiet());
+        rig.forget();
+        assert_eq!(
+            rig.disk.reap(0, &mut |completion| panic!("{completion:?}")),
+            Ok(())
+        );
+        assert_eq!(rig.transfer(BlockOp::Read, 0, &pages(1)), Err(QueueFull));
+        let mut rig = rig.restart().expect("a card");
+        serves(&mut rig);
+    }
+}
+
+/// The failed attempts' pages are lent again for the next ones, so none may be lost on the way.
+#[test]
+fn failures_lose_no_page_to_bounce_through() {
+    let setup = Setup {
+        data_at: 0x5000_0000,
+        reach: DmaReach { coherent: true, ..PI },
+        ..Setup::default()
+    };
+    let mut rig = filled(setup);
+    for round in 0..40 {
+        rig.model
+            .inject(Some(READ_MULTIPLE), Fault::Data(DATA_CRC, round % 24));
+        rig.transfer(BlockOp::Read, 0, &pages(60)).expect("room");
+        assert_eq!(rig.outcome(), Ok(Status::Ok));
+    }
+    assert_eq!(rig.disk.dma_counters().bounces, 2 * 40 * 60);
+    assert_eq!(rig.disk.dma_counters().by_hand, 0);
+    rig.settle();
+}
