@@ -37,7 +37,17 @@ two_writers() {
     guest writer hold "$SMALL" "$(disk virtio0:3 xvda w)"
     wait_for 60 said block "vbd $(xl domid writer)/51712: connected"
     refused virtio0:3 "is written by vbd"
+}
+
+# What the first one's kernel has read by now, partition tables at least.
+counters() {
+    wait_for 15 statistics writer 'reads=[1-9]'
     xl destroy writer
+}
+
+# statistics GUEST PATTERN: the driver domain says so of the guest's xvda.
+statistics() {
+    xenstore-read "/local/domain/$(xl domid block)/backend/vbd/$(xl domid "$1")/51712/statistics" | grep "$2"
 }
 
 # The same as `verify`, with a frontend that uses two rings of four pages each.

@@ -47,7 +47,7 @@ now() {
 
 # wait_for SECONDS COMMAND...: until the command succeeds.
 wait_for() {
-    wait_end=$(($(now) + $1 * 100))
+    local wait_end=$(($(now) + $1 * 100)) # the command may wait, too
     shift
     until "$@" >/dev/null 2>&1; do
         if [ "$(now)" -ge "$wait_end" ]; then
@@ -98,6 +98,20 @@ on_crash = "destroy"
 CFG
     rm -f "$(log_of "$guest_name")"
     xl create "/tmp/$guest_name.cfg"
+}
+
+# on GUEST SECONDS COMMAND: a guest whose job is `console` runs the command; succeeds if it did, in that time.
+on() {
+    on_number=$(($(cat "/tmp/on.$1" 2>/dev/null || echo 0) + 1))
+    echo $on_number >"/tmp/on.$1"
+    echo "$on_number $3" >"$(xenstore-read "/local/domain/$(xl domid "$1")/console/tty")"
+    wait_for "$2" told "$1" "end $on_number "
+    told "$1" "end $on_number 0"
+}
+
+# figure GUEST WORD: what guest GUEST said last after WORD.
+figure() {
+    sed -n "s/.*@$TOKEN $2 //p" "$(log_of "$1")" | tail -n 1 | tr -d '\r'
 }
 
 # finish NAME SECONDS: until the guest has powered off; succeeds if its job did.

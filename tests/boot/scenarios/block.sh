@@ -6,6 +6,7 @@ check "two guests at once by number and PARTUUID" two_guests virtio0:1 PARTUUID=
 check "no such partition" refused virtio0:9 "virtio0:9"
 check "no such label" refused PARTLABEL=nowhere nowhere
 check "second writer of a slice" two_writers
+check "counters in XenStore" counters
 check "discard" discard
 check "attach and detach twenty times" attach_detach
 check "destroyed under I/O" destroy_under_io

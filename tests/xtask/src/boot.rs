@@ -62,7 +62,6 @@ pub enum Wire {
     /// QEMU's own gateway, 10.0.2.2. It lives in the host's time, and nothing on it reaches the host.
     Gateway,
     /// Dom0, by a second card (`peer_up` in `tests/boot/dom0/net.sh`). It lives in the machine's time.
-    #[expect(dead_code, reason = "measurements come next")]
     Dom0,
 }
 
@@ -130,20 +129,27 @@ fn run_all(scenarios: &[&Scenario]) -> Result<(usize, usize)> {
     Ok((passed, failed))
 }
 
-/// Boots a driver domain and a stock guest once, and shows what it took.
+/// Boots two driver domains and two stock guests once, and shows what it took.
 pub fn demo() -> Result<()> {
-    image::build_named(&["block".to_owned()])?;
+    image::build_named(&[])?;
     let runner = Runner::prepare()?;
-    eprintln!("demo: Xen, Dom0, the driver domain and a guest under QEMU; lines are shown as they come");
+    eprintln!("demo: Xen, Dom0, two driver domains and two guests under QEMU; lines are shown as they come");
     let outcome = runner.run_shown(&scenarios::DEMO)?;
     outcome.print();
     if outcome.failed() > 0 {
         bail!("the demo is not as it must be");
     }
     let value = |name: &str| outcome.values.get(name).map_or("?", String::as_str);
-    let image = fs::metadata(runner.built(&scenarios::DEMO, "block.img"))?.len();
+    let image = |class: &str| -> Result<String> {
+        let image = fs::metadata(runner.built(&scenarios::DEMO, &format!("{class}.img")))?;
+        Ok(format!("{} KiB", image.len().div_ceil(1024)))
+    };
+    let both = |[block, net]: [&str; 2]| format!("{block} / {net}");
     let rows = [
-        ("xl create to driver domain ready", value("ready").to_owned()),
+        (
+            "xl create to driver domain ready, block / net",
+            both(["block-ready", "net-ready"].map(value)),
+        ),
         (
             "xl create to the guest's first read",
             value("first-read").to_owned(),
@@ -151,12 +157,18 @@ pub fn demo() -> Result<()> {
         ("files with the right hash", value("files").to_owned()),
         ("sequential read, 4 MiB at a time", value("read").to_owned()),
         ("sequential write, 4 MiB at a time", value("write").to_owned()),
-        ("image", format!("{} KiB", image.div_ceil(1024))),
-        ("memory of the driver domain", value("memory").to_owned()),
+        ("TCP, guest to guest", value("to-guest").to_owned()),
+        ("TCP, guest to the wire", value("to-wire").to_owned()),
+        ("round trip to the wire, least", value("round-trip").to_owned()),
+        ("image, block / net", both([&image("block")?, &image("net")?])),
+        (
+            "memory, block / net",
+            both(["block-memory", "net-memory"].map(value)),
+        ),
     ];
     println!();
     for (name, value) in rows {
-        println!("{name:38} {value:>14}");
+        println!("{name:46} {value:>18}");
     }
     println!("\nTimes and rates are those of an emulated machine.");
     Ok(())

@@ -16,6 +16,8 @@ use cpio::newc;
 use crate::fetch;
 
 const IPERF3: &str = "usr/bin/iperf3";
+/// The C library asks for it by name when a thread ends.
+const LIBGCC: &str = "usr/lib/aarch64-linux-gnu/libgcc_s.so.1";
 
 const DIRECTORY: u32 = 0o040_000;
 const FILE: u32 = 0o100_000;
@@ -171,8 +173,7 @@ impl Sources {
                 "usr/bin/xenstore-rm",
                 "usr/bin/xenstore-chmod",
                 "usr/bin/xenstore-watch",
-                // Asked for by name when a thread ends.
-                "usr/lib/aarch64-linux-gnu/libgcc_s.so.1",
+                LIBGCC,
             ],
         )?;
         archive.symlink("usr/lib/xen-4.20/bin/xenstore-read", "/usr/bin/xenstore-read")?;
@@ -198,7 +199,7 @@ impl Sources {
             "xen-blkback",
         ];
         if network {
-            wanted.extend(["virtio_net", "bridge", "xen-netback"]);
+            wanted.extend(["virtio_net", "bridge", "xen-netback", "8021q"]);
             self.programs(&mut archive, &[IPERF3])?;
             archive.symlink("etc/xen/scripts/vif-direct", "/vif-direct")?;
         }
@@ -215,13 +216,12 @@ impl Sources {
         self.base(&mut archive)?;
         let mut programs = vec!["usr/sbin/e2fsck", "usr/sbin/mke2fs"];
         programs.extend(fio.then_some("usr/bin/fio"));
-        programs.extend(network.then_some(IPERF3));
+        if network {
+            programs.extend([IPERF3, LIBGCC]);
+        }
         self.programs(&mut archive, &programs)?;
-        modules::add(
-            &mut archive,
-            &self.linux,
-            &["xen-blkfront", "xen-netfront", "ext4", "crc32c_generic"],
-        )?;
+        let wanted = ["xen-blkfront", "xen-netfront", "ext4", "crc32c_generic", "8021q"];
+        modules::add(&mut archive, &self.linux, &wanted)?;
         archive.programs_from(scripts, "")?;
         archive.programs_from(&scripts.join("jobs"), "jobs")?;
         archive.finish()

@@ -20,21 +20,28 @@ iperf() {
     sed -n 's/.* \([0-9.]*\) Kbits\/sec.* receiver$/\1/p' /tmp/iperf
 }
 
-# serve: offers a file of 4 MiB, which everybody can make.
+# serve: offers a file of known content, which everybody can make.
 serve() {
     mkdir /tmp/www
     contents >/tmp/www/file
+    sha256sum </tmp/www/file >/tmp/known
     httpd -h /tmp/www
 }
 
+# contents: some 4 MiB that repeat after 108,894 bytes: no two pages or segments are alike, and it is soon made.
 contents() {
-    yes "frames of known content" | head -c 4194304
+    part=$(seq 1 20000)
+    for round in 1 2 3 4 5 6 7 8 9 10 11 12 13; do
+        echo "$part"
+        echo "$part"
+        echo "$part"
+    done
 }
 
-# fetch ADDRESS: gets that file, as soon as it is offered, and compares.
+# fetch ADDRESS: gets that file, as soon as it is offered, and compares. After `serve`.
 fetch() {
     wait_for 30 wget -q -O /tmp/fetched "http://$1/file"
-    [ "$(sha256sum </tmp/fetched)" = "$(contents | sha256sum)" ]
+    sha256sum </tmp/fetched | cmp - /tmp/known
 }
 
 # peer OWN OTHER: all of it, both ways.
@@ -52,4 +59,34 @@ peer() {
     echo done >/tmp/www/done
     wait_for 60 wget -q -O /dev/null "http://10.0.2.${2}0/done"
     sleep 3
+}
+
+# unreachable ADDRESS [PING OPTION...]: nobody answers, three times.
+unreachable() {
+    address=$1
+    shift
+    if ping -c 3 -W 1 "$@" "$address"; then return 1; fi
+}
+
+# packets ETH: how many the card has received.
+packets() {
+    cat "/sys/class/net/$1/statistics/rx_packets"
+}
+
+# listen ETH: from now on everything that comes is counted.
+listen() {
+    ip link set "$1" promisc on
+    packets "$1" >/tmp/before
+}
+
+# heard ETH: how much came since.
+heard() {
+    echo $(($(packets "$1") - $(cat /tmp/before)))
+}
+
+# second ADDRESS: the second card appears, and gets this address.
+second() {
+    wait_for 20 test -d /sys/class/net/eth1
+    ip addr add "$1" dev eth1
+    ip link set eth1 up
 }

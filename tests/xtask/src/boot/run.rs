@@ -216,6 +216,7 @@ impl Runner {
             "scenario/run",
             &fs::read(&script).with_context(|| script.display().to_string())?,
         )?;
+        archive.programs_from(&self.scripts.join("guest/jobs"), "jobs")?;
         let (backend, host_tree) = match scenario.backend {
             Backend::Linux => ("linux", fs::read(&base)?),
             Backend::DriverDomain(machine) => {

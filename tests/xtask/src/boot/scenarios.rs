@@ -13,6 +13,7 @@ pub const ALL: &[Scenario] = &[
     BLOCK,
     BLOCK_FIO,
     NET,
+    LAN,
     U_BOOT,
     DOM0LESS,
     REATTACH,
@@ -22,7 +23,7 @@ pub const ALL: &[Scenario] = &[
 ];
 
 /// Those that `cargo xtask test` boots, in this order.
-pub const TESTED: &[Scenario] = &[BLOCK, BLOCK_FIO, NET, U_BOOT, DOM0LESS, REATTACH];
+pub const TESTED: &[Scenario] = &[BLOCK, BLOCK_FIO, NET, LAN, U_BOOT, DOM0LESS, REATTACH];
 
 /// A partitioned disk: two file systems and a blank slice.
 const SYSTEM_DISK: Disk = Disk {
@@ -89,6 +90,7 @@ const BLOCK: Scenario = Scenario {
         "no such partition",
         "no such label",
         "second writer of a slice",
+        "counters in XenStore",
         "discard",
         "attach and detach twenty times",
         "destroyed under I/O",
@@ -154,6 +156,50 @@ const NET: Scenario = Scenario {
         "xl shutdown of the network domain",
     ],
     timeout: Duration::from_secs(600),
+};
+
+/// A network card only.
+const LAN_MACHINE: &str = r#"
+board = "qemu-virt"
+
+[domain.net]
+class = "net"
+devices = ["/virtio_mmio@a002e00"]
+
+[domain.net.options]
+segments = ["xenbr0:net0", "private"]
+"#;
+
+/// Eight guests, and Dom0 at the other end of the wire.
+const LAN: Scenario = Scenario {
+    name: "lan",
+    backend: Backend::DriverDomain(LAN_MACHINE),
+    start: Start::Qemu,
+    disks: &[],
+    gic: 2,
+    nic: Some(Nic {
+        transport: 23,
+        wire: Wire::Dom0,
+    }),
+    fio: false,
+    outrigger: false,
+    checks: &[
+        "the driver domain and eight guests",
+        "pings of 1 to 65,507 bytes",
+        "known content each way",
+        "iperf3 each way",
+        "frames of the mtu, and jumbo frames",
+        "no guest hears another's frames",
+        "no guest speaks for another",
+        "VLANs",
+        "rate limit within a tenth",
+        "attach and detach under traffic",
+        "destroyed under traffic",
+        "eight guests at once",
+        "counters in XenStore",
+        "xl shutdown of the network domain",
+    ],
+    timeout: Duration::from_secs(900),
 };
 
 /// The machine file of a board that boots by U-Boot, with `start` as named.
@@ -239,22 +285,40 @@ const REATTACH: Scenario = Scenario {
     timeout: Duration::from_secs(300),
 };
 
+/// Two disks and a network card.
+const DEMO_MACHINE: &str = r#"
+board = "qemu-virt"
+
+[domain.block]
+class = "block"
+devices = ["/virtio_mmio@a003e00", "/virtio_mmio@a003c00"]
+
+[domain.net]
+class = "net"
+devices = ["/virtio_mmio@a002e00"]
+"#;
+
 /// What a user sees first.
 pub const DEMO: Scenario = Scenario {
     name: "demo",
-    backend: Backend::DriverDomain(BLOCK_MACHINE),
+    backend: Backend::DriverDomain(DEMO_MACHINE),
     start: Start::Qemu,
     disks: &[SYSTEM_DISK, WHOLE_DISK],
     gic: 2,
-    nic: None,
+    nic: Some(Nic {
+        transport: 23,
+        wire: Wire::Dom0,
+    }),
     fio: false,
     outrigger: false,
     checks: &[
-        "driver domain ready",
+        "driver domains ready",
         "ext4 with known hashes, written, synced and read back",
-        "throughput",
+        "throughput of a disk",
+        "guest to guest and to the wire",
         "memory",
-        "xl shutdown of the driver domain",
+        "xl shutdown of the block domain",
+        "xl shutdown of the network domain",
     ],
     timeout: Duration::from_secs(180),
 };
