@@ -147,7 +147,7 @@ impl Boot {
 }
 
 /// Names that mean themselves to U-Boot's shell and on a FAT file system.
-fn is_file_name(name: &str) -> bool {
+pub(crate) fn is_file_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 255
         && !name.starts_with(['-', '/'])

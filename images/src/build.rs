@@ -28,7 +28,7 @@ pub struct Request {
     pub base_dtb: PathBuf,
     /// The folder of the driver domains' ELF files, `<class>.elf`.
     pub images: PathBuf,
-    /// The folder to write to; created if need be.
+    /// The folder to write to, or the card image; created if need be.
     pub out: PathBuf,
     /// The folder in Dom0 where the files will be, for the configurations.
     pub dest: String,
@@ -96,15 +96,23 @@ pub fn build(request: &Request) -> Result<Built, Error> {
 /// # Errors
 /// As [`build`].
 pub fn build_for(request: &Request, boards: &Boards) -> Result<Built, Error> {
+    let (_, files, notices) = files(request, boards)?;
+    let files = write(&request.out, &files)?;
+    Ok(Built { files, notices })
+}
+
+/// Names and contents of the files that are to be written.
+pub(crate) type Files = Vec<(String, Vec<u8>)>;
+
+/// Everything but writing: the machine, its files and notices.
+pub(crate) fn files(request: &Request, boards: &Boards) -> Result<(MachineFile, Files, Vec<String>), Error> {
     let dest = checked_dest(&request.dest)?;
     let (machine, base) = read_inputs(&request.machine, &request.base_dtb, boards)?;
     let plan = Plan::new(&machine, &base)?;
     let images = plan.images(|class| read_image(&request.images, class))?;
-    let files = write(&request.out, &plan.files(dest, &images)?)?;
-    Ok(Built {
-        files,
-        notices: plan.notices,
-    })
+    let files = plan.files(dest, &images)?;
+    let notices = plan.notices;
+    Ok((machine, files, notices))
 }
 
 /// Checks a machine file against a device tree; needs no images and writes nothing.

@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use outrigger::board::{Board, Boards};
 use outrigger::build::{self, DEFAULT_DEST, Request};
+use outrigger::card;
 use outrigger::devices::{self, Table};
 use outrigger::error::{Error, Fault};
 use outrigger::live::restart::{self, Restart};
@@ -35,6 +36,8 @@ enum Command {
     Build(Build),
     /// Says whether a machine file can be built, without images and without writing
     Check(Check),
+    /// Builds a machine, and writes a card that boots it: boot partition, data partition, all files on it
+    Image(Build),
     /// Lists what of a board could be given to driver domains, and what stands in the way
     Devices(Devices),
     /// Says what a file is, what it needs, and what it would own: a device tree, an image, a configuration, a script
@@ -85,12 +88,30 @@ struct Build {
         default_value = "target/images"
     )]
     images: PathBuf,
-    /// Folder to write to
-    #[arg(long, value_name = "DIR")]
+    /// Folder to write to; of a card, the image file
+    #[arg(long, value_name = "PATH")]
     out: PathBuf,
     /// Folder in Dom0 where the files will be: the configurations name them there
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DEST)]
     dest: String,
+}
+
+impl Build {
+    fn request(self) -> Request {
+        let Self {
+            inputs: Check { machine, base_dtb },
+            images,
+            out,
+            dest,
+        } = self;
+        Request {
+            machine,
+            base_dtb,
+            images,
+            out,
+            dest,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -125,25 +146,33 @@ struct New {
 pub fn run(cli: Cli) -> Result<(), Error> {
     let boards = build::read_boards(&cli.board)?;
     match cli.command {
-        Command::Build(Build {
-            inputs: Check { machine, base_dtb },
-            images,
-            out,
-            dest,
-        }) => {
-            let request = Request {
-                machine,
-                base_dtb,
-                images,
-                out,
-                dest,
-            };
+        Command::Build(build) => {
+            let request = build.request();
             let built = build::build_for(&request, &boards)?;
             if cli.json {
                 return print_json(&json!({ "files": built.files, "notices": built.notices }));
             }
             notices(&built.notices);
             print(&lines(built.files.iter().map(|file| file.display().to_string())))
+        }
+        Command::Image(build) => {
+            let mut progress = |name: &str, bytes: u64| {
+                if !cli.json {
+                    eprintln!("copying {name} ({} MiB)", bytes >> 20);
+                }
+            };
+            let written = card::write(&build.request(), &boards, &mut progress)?;
+            if cli.json {
+                return print_json(&serde_json::to_value(&written).unwrap_or_default());
+            }
+            notices(&written.notices);
+            print(&format!(
+                "{}: {} MiB, {} files; the second partition is PARTUUID={}\n",
+                written.image.display(),
+                written.bytes >> 20,
+                written.files.len(),
+                written.data_partuuid
+            ))
         }
         Command::Check(Check { machine, base_dtb }) => {
             let checked = build::check(&machine, &base_dtb, &boards)?;

@@ -147,6 +147,32 @@ pub enum Fault {
     #[error("exists and is not a file")]
     NotAFile,
 
+    #[error("does not say what goes on the card: add tables [card] and [boot]")]
+    NoCard,
+    #[error("{what} = {mib} is outside {min}..={max} MiB")]
+    CardSize {
+        what: &'static str,
+        mib: u64,
+        min: u64,
+        max: u64,
+    },
+    #[error("size-mib = {0} is no power of two, which QEMU and some boot loaders want")]
+    CardPower(u32),
+    #[error("the card has no {0:?}, which [boot] names")]
+    NotOnCard(String),
+    #[error("{name:?} would be on the card twice: as {other:?} too")]
+    TwiceOnCard { name: String, other: String },
+    #[error("the files take {mib} MiB, and the boot partition has {boot} MiB")]
+    CardFull { mib: u64, boot: u32 },
+    #[error("the data partition needs {mib} MiB, and the card has {room} MiB for it")]
+    CardData { mib: u64, room: u64 },
+    #[error("is longer than the 4 GiB that a file on FAT may have")]
+    FileTooLarge,
+    #[error("holds no file")]
+    EmptyFolder,
+    #[error("changed while it was read")]
+    Changed,
+
     #[error("no domain of this name is running")]
     NoSuchDomain,
     #[error("{0}")]
@@ -174,6 +200,12 @@ impl Fault {
             Self::Disabled(_) => {
                 Some("enable it (status = \"okay\") in the device tree that the machine boots with")
             }
+            Self::NotOnCard(_) => {
+                Some("say where it is: NAME = \"FILE\" in [card.files], or put it into the firmware folder")
+            }
+            Self::TwiceOnCard { .. } => Some("more lines of config.txt go into config = [\"…\"] in [card]"),
+            Self::CardFull { .. } => Some("raise boot-mib in [card]"),
+            Self::CardData { .. } => Some("raise size-mib in [card]"),
             Self::NoFirmware(_) => {
                 Some("add [boot] with xen = \"console=…\" and load = ADDRESS to the board file")
             }

@@ -26,6 +26,7 @@
 pub mod board;
 pub mod boot;
 pub mod build;
+pub mod card;
 pub mod class;
 pub mod devices;
 pub mod error;

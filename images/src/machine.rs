@@ -13,6 +13,7 @@
 //! [domain.block.options]                  # the class's own options
 //!
 //! [boot]                                  # how it boots: see `boot`; without it, no boot files are written
+//! [card]                                  # what goes on its card: see `card`
 //! ```
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use toml::Spanned;
 
 use crate::board::{Board, Boards};
 use crate::boot::Boot;
+use crate::card::Card;
 use crate::class::Class;
 use crate::error::{Error, Fault};
 
@@ -43,6 +45,8 @@ pub struct MachineFile {
     pub withhold: Vec<At<String>>,
     /// How it boots, if the file says so.
     pub boot: Option<Boot>,
+    /// What goes on its card, if the file says so.
+    pub card: Option<At<Card>>,
     /// The driver domains, by name.
     pub domains: Vec<Domain>,
 }
@@ -108,6 +112,7 @@ struct MachineTable {
     #[serde(default)]
     withhold: Vec<Spanned<String>>,
     boot: Option<Spanned<Boot>>,
+    card: Option<Spanned<Card>>,
     #[serde(default)]
     domain: BTreeMap<Spanned<String>, DomainTable>,
 }
@@ -165,6 +170,14 @@ impl MachineFile {
                 Some(boot.into_inner())
             }
         };
+        let card = match table.card {
+            None => None,
+            Some(card) => {
+                let checked = card.as_ref().check();
+                checked.map_err(|fault| source.refuse(Some(card.span()), fault))?;
+                Some(source.at(card))
+            }
+        };
         let domains = table
             .domain
             .into_iter()
@@ -176,6 +189,7 @@ impl MachineFile {
             board_name: table.board.into_inner(),
             withhold: table.withhold.into_iter().map(|node| source.at(node)).collect(),
             boot,
+            card,
             domains,
         })
     }

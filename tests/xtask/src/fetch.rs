@@ -154,6 +154,27 @@ pub const DTC: PackageSet = PackageSet {
     exclude: &[],
 };
 
+/// What reads the cards we write. Its C library is [`QEMU`]'s.
+pub const CARD_TOOLS: PackageSet = PackageSet {
+    name: "card-tools",
+    architecture: Architecture::Host,
+    release: Release::Trixie,
+    packages: &["mtools", "dosfstools", "fdisk"],
+    dependencies: Dependencies::Only(&[
+        "libfdisk1",
+        "libblkid1",
+        "libsmartcols1",
+        "libuuid1",
+        "libmount1",
+        "libreadline8",
+        "libtinfo6",
+        "libncursesw6",
+        "libselinux1",
+        "libpcre2",
+    ]),
+    exclude: &[],
+};
+
 /// Xen's public headers, which our own words for them are checked against.
 pub const XEN_HEADERS: PackageSet = PackageSet {
     name: "xen-headers",
@@ -310,6 +331,7 @@ pub fn everything() -> Result<()> {
         &U_BOOT,
         &PYTHON,
         &DTC,
+        &CARD_TOOLS,
         &XEN_HEADERS,
         &RUST_DOM0,
     ] {

@@ -1,5 +1,5 @@
 //! What host tests check themselves against, and leave out when a plain `cargo test` does not have it: real device trees,
-//! Debian's dtc, and Xen's headers. Each is a variable that names a file or a folder.
+//! Debian's dtc and what reads a card, and Xen's headers. Each is a variable that names a file or a folder.
 
 use std::env::consts::ARCH;
 use std::fs;
@@ -12,14 +12,18 @@ use crate::boot::{Board, HostTools};
 use crate::{fetch, image};
 
 /// The variables and what they name, fetched or made if need be.
-pub fn prepare() -> Result<[(&'static str, PathBuf); 4]> {
+pub fn prepare() -> Result<[(&'static str, PathBuf); 5]> {
     let dir = image::target_dir().join("inputs");
     fs::create_dir_all(&dir)?;
     let tools = HostTools::fetch()?;
     Ok([
         ("DTB_CORPUS", device_trees(&fetch::LINUX.root()?)?),
         ("VIRT_DTB", virt(&tools, &dir.join("virt.dtb"))?),
-        ("DTC", dtc(&tools, &dir.join("dtc"))?),
+        (
+            "DTC",
+            script(&tools, &fetch::DTC.root()?, "usr/bin/dtc", &dir.join("dtc"))?,
+        ),
+        ("CARD_TOOLS", card_tools(&tools, &dir.join("card-tools"))?),
         ("XEN_HEADERS", fetch::XEN_HEADERS.root()?.join("usr/include")),
     ])
 }
@@ -50,16 +54,31 @@ fn virt(tools: &HostTools, to: &Path) -> Result<PathBuf> {
     Ok(to.to_owned())
 }
 
-/// A script that runs the fetched dtc with the fetched libraries.
-fn dtc(tools: &HostTools, to: &Path) -> Result<PathBuf> {
-    let root = fetch::DTC.root()?;
+/// A folder of scripts that run the fetched programs which read a card.
+fn card_tools(tools: &HostTools, to: &Path) -> Result<PathBuf> {
+    let root = fetch::CARD_TOOLS.root()?;
+    fs::create_dir_all(to)?;
+    for program in [
+        "usr/bin/mcopy",
+        "usr/bin/mdir",
+        "usr/sbin/fsck.fat",
+        "usr/sbin/sfdisk",
+    ] {
+        let name = program.rsplit('/').next().unwrap_or(program);
+        script(tools, &root, program, &to.join(name))?;
+    }
+    Ok(to.to_owned())
+}
+
+/// A script that runs a fetched program with the fetched libraries.
+fn script(tools: &HostTools, root: &Path, program: &str, to: &Path) -> Result<PathBuf> {
     let libraries = root.join(format!("usr/lib/{ARCH}-linux-gnu"));
     let script = format!(
         "#!/bin/sh\nexec {} --library-path {}:{} {} \"$@\"\n",
         quoted(tools.loader()),
         quoted(&libraries),
         quoted(&tools.libraries()),
-        quoted(&root.join("usr/bin/dtc")),
+        quoted(&root.join(program)),
     );
     fs::write(to, script)?;
     fs::set_permissions(to, fs::Permissions::from_mode(0o755))?;
