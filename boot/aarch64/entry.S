@@ -1,30 +1,59 @@
 // Entry of an arm64 Image (Linux Documentation/arch/arm64/booting.rst, as Xen's domain builder implements it):
-// EL1h, MMU and caches off, DAIF masked, x0 = device tree, loaded at text_offset (0) from the start of RAM.
+// EL1h, MMU and caches off, DAIF masked, x0 = device tree, loaded at text_offset from the start of RAM.
 
 .section .head, "ax"
 .global _start
 _start:
-    b       start
+    b       first_life
     .word   0
-    .quad   0                       // text_offset
+    .quad   __text_offset
     .quad   __image_size
     .quad   0b1010                  // little endian, 4 KiB pages, anywhere in memory
     .quad   0, 0, 0
     .ascii  "ARM\x64"
     .word   0
 
+first_life:
+    mov     x20, #0
+    b       start
+
+// outrigger_restart(device tree) -> !: a life ends, and the next begins as the first did: nothing that the old one mapped,
+// cached or stacked is relied upon.
+.global outrigger_restart
+outrigger_restart:
+    msr     daifset, #15
+    msr     cntv_ctl_el0, xzr
+    mov     x20, #1
+    dsb     sy
+    ldr     x1, =0x30d01808         // RES1 | I | SA: as at entry
+    msr     sctlr_el1, x1
+    isb
+
 start:
     mov     x19, x0
-    adr     x20, _start
-    movz    x1, #:abs_g1:__image_start
-    movk    x1, #:abs_g0_nc:__image_start
-    cmp     x20, x1
+    adr     x1, _start
+    movz    x2, #:abs_g1:__image_start
+    movk    x2, #:abs_g0_nc:__image_start
+    cmp     x1, x2
     b.ne    wrong_place
 
     // Early map: 1 GiB blocks, normal write-back, for the image and for the device tree, both identity. Rust builds the
-    // real one (arch/aarch64/mmu.rs).
+    // real one (arch/aarch64/mmu.rs). Written past the caches, which are told to forget what they had of it.
     adrp    x1, early_l1
-    lsr     x2, x20, #30
+    mov     x2, x1
+    add     x3, x1, #4096
+1:  stp     xzr, xzr, [x2], #16
+    cmp     x2, x3
+    b.lo    1b
+    dsb     sy
+    mov     x2, x1
+2:  dc      ivac, x2
+    add     x2, x2, #16
+    cmp     x2, x3
+    b.lo    2b
+    dsb     sy
+    adr     x2, _start
+    lsr     x2, x2, #30
     bl      early_block
     lsr     x2, x19, #30
     bl      early_block
@@ -48,22 +77,36 @@ start:
     isb
 
     // The fault stack is SP_EL1's, the program runs on SP_EL0: an overflow still gets its dump.
+    msr     spsel, #1
     adrp    x0, __fault_stack_top
     mov     sp, x0
     msr     spsel, #0
     adrp    x0, __stack_top
     mov     sp, x0
 
+    adrp    x0, __data_start
+    add     x0, x0, #:lo12:__data_start
+    adrp    x1, __data_end
+    add     x1, x1, #:lo12:__data_end
+    adrp    x2, __data_load
+    add     x2, x2, #:lo12:__data_load
+3:  cmp     x0, x1
+    b.hs    4f
+    ldp     x3, x4, [x2], #16
+    stp     x3, x4, [x0], #16
+    b       3b
+4:
     adrp    x0, __bss_start
     add     x0, x0, #:lo12:__bss_start
     adrp    x1, __bss_end
     add     x1, x1, #:lo12:__bss_end
-1:  cmp     x0, x1
-    b.hs    2f
-    str     xzr, [x0], #8
-    b       1b
-2:
+5:  cmp     x0, x1
+    b.hs    6f
+    stp     xzr, xzr, [x0], #16
+    b       5b
+6:
     mov     x0, x19
+    mov     x1, x20
     mov     x29, #0
     mov     x30, #0
     bl      outrigger_start
@@ -83,13 +126,8 @@ early_block:
     dsb     sy
     ret
 
-.section .data.early_l1, "aw"
-.balign 4096
-early_l1:
-    .skip   4096
-
-// Exception vectors. Nothing here is expected: interrupts are masked for ever (they only end a WFI), so whatever comes
-// is a fault, whose registers go to outrigger_exception, which does not return.
+// Exception vectors. Only the watchdog's interrupt is expected (all others are masked in the GIC while the program runs);
+// whatever else comes is a fault, whose registers go to outrigger_exception, which does not return.
 .macro vector number
 .balign 0x80
     sub     sp, sp, #288
@@ -98,12 +136,75 @@ early_l1:
     b       dump
 .endm
 
+.macro interrupt number
+.balign 0x80
+    sub     sp, sp, #288
+    stp     x0, x1, [sp]
+    mov     x0, #\number
+    b       tick
+.endm
+
 .section .vectors, "ax"
 .balign 0x800
 vectors:
-.irp number, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+    vector  0
+    interrupt 1
+    vector  2
+    vector  3
+    vector  4
+    interrupt 5
+.irp number, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
     vector  \number
 .endr
+
+// The watchdog's timer: another tick without a sign of life from the loop. x0 = vector; x0, x1 are saved.
+// outrigger_watchdog (arch/aarch64/watchdog.rs): +0 ticks so far, +8 ticks that are too many, +16 timer counts a tick,
+// +24 GICC base, or 0 for the system registers of a GICv3, +32 in images for tests: where to go on, once, instead of where
+// the program was.
+tick:
+    stp     x2, x3, [sp, #16]
+    stp     x4, x5, [sp, #32]
+    adrp    x1, outrigger_watchdog
+    add     x1, x1, #:lo12:outrigger_watchdog
+    ldr     x2, [x1, #16]
+    mrs     x3, cntvct_el0
+    add     x3, x3, x2
+    msr     cntv_cval_el0, x3
+    mov     x3, #1                  // and no longer masked, as Xen leaves a timer that has fired
+    msr     cntv_ctl_el0, x3
+    isb
+    ldr     x2, [x1, #24]
+    cbz     x2, 1f
+    ldr     w3, [x2, #0x0c]         // GICC_IAR
+    and     w4, w3, #0x3ff
+    cmp     w4, #1020
+    b.hs    2f
+    str     w3, [x2, #0x10]         // GICC_EOIR
+    b       2f
+1:  mrs     x3, S3_0_C12_C12_0      // ICC_IAR1_EL1
+    dsb     sy
+    mov     w4, #1020
+    cmp     w3, w4
+    b.hs    2f
+    msr     S3_0_C12_C12_1, x3      // ICC_EOIR1_EL1
+    isb
+2:  ldr     x3, [x1, #32]
+    cbnz    x3, 3f
+    ldr     x3, [x1]
+    add     x3, x3, #1
+    str     x3, [x1]
+    ldr     x4, [x1, #8]
+    cmp     x3, x4
+    ldp     x4, x5, [sp, #32]
+    ldp     x2, x3, [sp, #16]
+    b.hs    dump
+    ldp     x0, x1, [sp]
+    add     sp, sp, #288
+    eret
+3:  str     xzr, [x1, #32]
+    msr     elr_el1, x3
+    add     sp, sp, #288
+    eret
 
 dump:
     stp     x2, x3, [sp, #16]

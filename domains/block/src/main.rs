@@ -45,7 +45,7 @@ fn run(mut machine: Machine) -> ! {
     );
     let shutdown = serve(&block, machine.store, machine.xen, &mut machine.processor);
     block.quiesce();
-    outrigger_core::stop(shutdown)
+    outrigger_core::obey(shutdown)
 }
 
 /// A disk of any kind.

@@ -74,6 +74,7 @@ where
         if self.state.disks[self.disk].failed.is_some() {
             return Err(ReadError("the device has failed"));
         }
+        self.hv.still_alive();
         if self.hv.now() > deadline {
             return Err(ReadError("the device does not answer"));
         }

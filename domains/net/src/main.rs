@@ -63,7 +63,7 @@ fn run(mut machine: Machine) -> ! {
     );
     let shutdown = serve(&net, machine.store, machine.xen, &mut machine.processor);
     net.quiesce();
-    outrigger_core::stop(shutdown)
+    outrigger_core::obey(shutdown)
 }
 
 /// A card of any kind.

@@ -10,6 +10,7 @@ use outrigger_xen::xenstore::XsError;
 use crate::backend::{Backend, RETRY};
 use crate::device::Device;
 use crate::publish::{Unpublished, publish};
+use crate::transcript::{self, Kept};
 use crate::{DeviceClass, Phase, State, Step, decide};
 
 /// Steps that a device takes before the next device has its turn.
@@ -23,12 +24,12 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
         device.dirty = false;
         device.wake = None;
         for _ in 0..STEPS {
-            let now = self.clock.now();
+            let now = self.host.now();
             if let Err(later) = device.steps.take(now) {
                 device.wake = Some(later);
                 return;
             }
-            let taken = match device.look(self.store, self.class.is_released(device.id)).await {
+            let taken = match device.look(self.store, self.is_released(device.id)).await {
                 Ok(seen) => self.take_step(device, decide(device.phase, seen, now)).await,
                 Err(error) => Err(error),
             };
@@ -37,7 +38,7 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
                 Ok(false) => return,
                 Err(error) => {
                     self.say(device, log::Level::Error, &error.to_string());
-                    device.wake = Some(self.clock.now().after(RETRY));
+                    device.wake = Some(self.host.now().after(RETRY));
                     return;
                 }
             }
@@ -51,7 +52,18 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
             Step::Wait if device.phase == Phase::Connected && !device.update.is_empty() => {
                 return self.rewrite(device).await;
             }
+            Step::Wait if device.phase == Phase::Connected && device.unannounced.is_some() => {
+                let keys = device.unannounced.take().unwrap_or_default();
+                return self.announce(device, &keys).await;
+            }
             Step::Wait => return Ok(false),
+            Step::GiveUp => {
+                let lost = "its rings were lost when this domain restarted; detach it and attach it again";
+                device.error.get_or_insert_with(|| lost.into());
+                if self.publish(device, State::Closing, &[]).await? {
+                    device.phase = Phase::Closing;
+                }
+            }
             Step::WaitUntil(moment) => {
                 device.wake = Some(moment);
                 return Ok(false);
@@ -86,7 +98,7 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
                     if step == Step::Arm {
                         *armed = true;
                     } else {
-                        (*since, *offline) = (self.clock.now(), true);
+                        (*since, *offline) = (self.host.now(), true);
                     }
                 }
             }
@@ -103,10 +115,11 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
     }
 
     async fn probe(&self, device: &mut Device) -> Result<bool, XsError> {
+        device.transcript.borrow_mut().clear();
         match self.class.probe(&device.nodes(self.store)).await {
             Ok(keys) => {
                 if self.publish(device, State::InitWait, &keys).await? {
-                    device.phase = Phase::InitWait(self.clock.now());
+                    device.phase = Phase::InitWait(self.host.now());
                     self.say(device, log::Level::Info, "waits for its frontend");
                     if core::mem::take(&mut device.told_error) {
                         self.store.rm(&alloc::format!("{}/error", device.backend)).await?;
@@ -125,7 +138,7 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
     async fn reread(&self, device: &mut Device) {
         // What changes from here on is told once more.
         device.changed = false;
-        if let Err(refusal) = self.class.reconfigure(&device.nodes(self.store)).await {
+        if let Err(refusal) = self.class.reconfigure(&device.fresh_nodes(self.store)).await {
             device.error = Some(refusal.0);
             self.let_go(device);
         }
@@ -137,16 +150,28 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
         // From here on the class may hold something, whatever becomes of the rest.
         device.phase = Phase::Connected;
         device.update.clear();
-        let published = match connected {
-            Ok(keys) => publish(self.store, device, State::Connected, &keys).await,
+        match connected {
+            Ok(keys) => {
+                self.record(device);
+                self.announce(device, &keys).await
+            }
             Err(refusal) => {
                 device.error = Some(refusal.0);
                 self.let_go(device);
-                return Ok(true);
+                Ok(true)
             }
-        };
-        match published {
-            Ok(()) => self.say(device, log::Level::Info, "connected"),
+        }
+    }
+
+    /// Publishes state 4 of a device that is attached to.
+    async fn announce(&self, device: &mut Device, keys: &[(String, String)]) -> Result<bool, XsError> {
+        match publish(self.store, device, State::Connected, keys).await {
+            Ok(()) => {
+                if let Some((kept, _)) = self.host.kept(transcript::key(device.id)).and_then(Kept::open) {
+                    kept.announce(keys);
+                }
+                self.say(device, log::Level::Info, "connected");
+            }
             Err(unpublished) => {
                 self.let_go(device);
                 if let Unpublished::Failed(error) = unpublished {
@@ -163,7 +188,7 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
         let published = self.publish(device, State::Connected, &keys).await;
         if published != Ok(true) && device.update.is_empty() {
             device.update = keys;
-            device.wake = Some(self.clock.now().after(RETRY));
+            device.wake = Some(self.host.now().after(RETRY));
             return published.map(|_| false);
         }
         Ok(true)
@@ -187,7 +212,7 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
                 None => self.say(device, log::Level::Info, "closed"),
             }
             device.phase = Phase::Closed {
-                since: self.clock.now(),
+                since: self.host.now(),
                 offline: false,
                 armed,
             };
@@ -198,7 +223,9 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
     /// Has the class let go.
     fn let_go(&self, device: &mut Device) {
         self.class.disconnect(device.id);
+        self.host.forget(transcript::key(device.id));
         device.update.clear();
+        device.unannounced = None;
         device.phase = Phase::Draining;
     }
 
@@ -218,7 +245,7 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
 
     /// A line in the log, unless there were too many about this device.
     fn say(&self, device: &mut Device, level: log::Level, line: &str) {
-        let now: Instant = self.clock.now();
+        let now: Instant = self.host.now();
         match device.may_log(now) {
             Some(0) => log::log!(level, "{} {}: {line}", C::KIND, device.id),
             Some(more) => log::log!(

@@ -1,18 +1,19 @@
 //! The control plane: finds devices, looks at each when something may have changed, and does what is next.
 
 use alloc::vec::Vec;
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::Poll;
 use core::time::Duration;
 
 use outrigger_ring::SharedPages;
 use outrigger_xen::xenstore::{WatchEvent, XenStore, XsError};
-use outrigger_xen::{Clock, Instant, Shutdown};
+use outrigger_xen::{Instant, Shutdown};
 
 use crate::device::Device;
 use crate::join::join_all;
-use crate::{DeviceClass, Phase, power, statistics};
+use crate::transcript;
+use crate::{DeviceClass, Host, Phase, power, statistics};
 
 /// How long until something that XenStore refused is tried again.
 pub(crate) const RETRY: Duration = Duration::from_secs(1);
@@ -24,11 +25,15 @@ pub(crate) const BACKEND: &str = "backend";
 /// passed.
 pub struct Backend<'a, P: SharedPages, C> {
     pub(crate) store: &'a XenStore<P>,
-    pub(crate) clock: &'a dyn Clock,
+    pub(crate) host: &'a dyn Host<P>,
     pub(crate) class: &'a C,
     deadline: Cell<Option<Instant>>,
     poked: Cell<bool>,
     shutdown: Cell<Option<Shutdown>>,
+    /// Devices that were attached to again and are not looked at yet.
+    pub(crate) resumed: RefCell<Vec<Device>>,
+    /// When what nobody has claimed is unmapped.
+    pub(crate) sweep_at: Cell<Option<Instant>>,
 }
 
 /// What the watches told of others than single devices.
@@ -40,14 +45,16 @@ struct Told {
 
 impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
     /// For the devices of class `C` that name this domain as their backend.
-    pub fn new(store: &'a XenStore<P>, clock: &'a dyn Clock, class: &'a C) -> Self {
+    pub fn new(store: &'a XenStore<P>, host: &'a dyn Host<P>, class: &'a C) -> Self {
         Self {
             store,
-            clock,
+            host,
             class,
             deadline: Cell::new(None),
             poked: Cell::new(false),
             shutdown: Cell::new(None),
+            resumed: RefCell::default(),
+            sweep_at: Cell::new(None),
         }
     }
 
@@ -73,15 +80,15 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
 
     /// Serves the control plane for ever. It waits for XenStore only, never for a guest.
     pub async fn run(&self) -> ! {
-        let mut devices: Vec<Device> = Vec::new();
+        let mut devices = self.take_resumed().await;
         while let Err(error) = self.set_watches().await {
             log::error!("xenbus: cannot watch: {error}");
-            self.idle(Some(self.clock.now().after(RETRY))).await;
+            self.idle(Some(self.host.now().after(RETRY))).await;
         }
         let mut scan_at = None;
         let mut advertised = false;
         let mut totals = Vec::new();
-        let mut statistics_at = self.clock.now().after(statistics::INTERVAL);
+        let mut statistics_at = self.host.now().after(statistics::INTERVAL);
         loop {
             self.poked.set(false);
             let told = self.take_watches(&mut devices);
@@ -89,7 +96,7 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
             if told.scan || self.is_past(scan_at) {
                 scan_at = self.scan(&mut devices).await.err().map(|error| {
                     log::error!("xenbus: cannot list devices: {error}");
-                    self.clock.now().after(RETRY)
+                    self.host.now().after(RETRY)
                 });
             }
             for device in &mut devices {
@@ -99,7 +106,7 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
             }
             if self.forget(&mut devices).await {
                 // Another device of the same number may be there by now.
-                scan_at = Some(self.clock.now());
+                scan_at = Some(self.host.now());
             }
             // After the devices: a guest may be waiting for its disk.
             if !core::mem::replace(&mut advertised, true) {
@@ -113,7 +120,7 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
             }
             if self.is_past(Some(statistics_at)) {
                 self.write_statistics(&mut devices, &mut totals).await;
-                statistics_at = self.clock.now().after(statistics::INTERVAL);
+                statistics_at = self.host.now().after(statistics::INTERVAL);
             }
             let wakes = devices.iter().filter_map(|device| device.wake);
             self.idle(wakes.chain(scan_at).chain([statistics_at]).min()).await;
@@ -132,7 +139,7 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
     }
 
     pub(crate) fn is_past(&self, moment: Option<Instant>) -> bool {
-        moment.is_some_and(|moment| moment <= self.clock.now())
+        moment.is_some_and(|moment| moment <= self.host.now())
     }
 
     /// Waits for a watch event, a poke or the deadline; for ever on a connection that has failed.
@@ -202,6 +209,7 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
         while let Some((id, reason)) = self.class.take_fault() {
             if let Some(device) = devices.iter_mut().find(|device| device.id == id) {
                 self.class.disconnect(id);
+                self.host.forget(transcript::key(id));
                 device.phase = Phase::Draining;
                 device.error = Some(reason);
                 device.dirty = true;
@@ -217,7 +225,7 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
             .iter_mut()
             .filter(|device| device.phase == Phase::Draining)
         {
-            device.dirty |= self.class.is_released(device.id);
+            device.dirty |= self.is_released(device.id);
         }
     }
 

@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::time::Duration;
 
 use outrigger_ring::SharedPages;
@@ -11,6 +12,7 @@ use outrigger_xen::{DomId, Instant};
 
 use crate::join::join_all;
 use crate::pace::Pace;
+use crate::transcript::Transcript;
 use crate::{DeviceId, Nodes, Phase, Refusal, Seen, State};
 
 /// Longest frontend path that is believed, in bytes.
@@ -35,6 +37,10 @@ pub(crate) struct Device {
     pub told_error: bool,
     /// Nodes that the class wants rewritten.
     pub update: Vec<(String, String)>,
+    /// What the class has read since the last probe.
+    pub transcript: RefCell<Transcript>,
+    /// What goes with state 4, if it is attached to and that was not published.
+    pub unannounced: Option<Vec<(String, String)>>,
     /// What its node `statistics` says.
     pub statistics: String,
     /// The directory is gone and everything is released.
@@ -57,6 +63,8 @@ impl Device {
             error: None,
             told_error: false,
             update: Vec::new(),
+            transcript: RefCell::default(),
+            unannounced: None,
             statistics: String::new(),
             forgotten: false,
             steps: Pace::new(32, Duration::from_millis(10), now),
@@ -79,14 +87,18 @@ impl Device {
         self.frontend.as_ref().map(all).unwrap_or_default()
     }
 
-    /// Its nodes, for the class.
+    /// Its nodes, for the class; what is read is noted for the next life.
     pub fn nodes<'a, P: SharedPages>(&'a self, store: &'a XenStore<P>) -> Nodes<'a, P> {
-        Nodes {
-            store,
-            device: self.id,
-            backend: &self.backend,
-            frontend: self.frontend.as_deref().unwrap_or_default(),
-        }
+        Nodes::live(store, self.id, self.paths(), Some(&self.transcript))
+    }
+
+    /// Its nodes as they are now, which the next life shall read again.
+    pub fn fresh_nodes<'a, P: SharedPages>(&'a self, store: &'a XenStore<P>) -> Nodes<'a, P> {
+        Nodes::live(store, self.id, self.paths(), None)
+    }
+
+    fn paths(&self) -> [&str; 2] {
+        [&self.backend, self.frontend.as_deref().unwrap_or_default()]
     }
 
     /// Whether one more line may be logged about it; how many were not, since the last.

@@ -30,14 +30,17 @@ mod nodes;
 mod pace;
 mod power;
 mod publish;
+mod resume;
 mod scan;
 mod serve;
 mod statistics;
+mod transcript;
 
 pub use backend::Backend;
 pub use class::{DeviceClass, DeviceId, Refusal};
 pub use machine::{HOLD, LINGER, Phase, Seen, Step, decide};
 pub use nodes::Nodes;
+pub use resume::Host;
 pub use serve::{Service, TurnOutcome, serve};
 
 use xen_unikernel_abi::io::xenbus as abi;

@@ -68,6 +68,8 @@ pub enum Step {
     Reread,
     /// The same, then publish this state: 8 for a frontend at 7, 4 for one that is back at 4.
     Reconfigure(State),
+    /// Publish 5 because nobody can go on serving it.
+    GiveUp,
     /// Publish 5, and go on serving.
     Close,
     /// Publish 5 is done already: only note it.
@@ -105,6 +107,8 @@ pub fn decide(phase: Phase, seen: Seen, now: Instant) -> Step {
             None | Some(Closed) => Step::Closed,
             _ if asked_to_close => Step::Closed,
             Some(Closing) => Step::Close,
+            // An earlier life has served it, and this one could not go on.
+            Some(_) if matches!(own, Connected | Reconfigured) => Step::GiveUp,
             Some(_) => Step::Probe,
         },
         Phase::InitWait(since) => match seen.frontend {

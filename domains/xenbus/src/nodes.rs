@@ -3,11 +3,13 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 
 use outrigger_ring::SharedPages;
 use outrigger_xen::xenstore::{XenStore, XsError, parse_u32, parse_u64};
 
 use crate::join::join_all;
+use crate::transcript::{Top, Transcript};
 use crate::{DeviceId, Refusal};
 
 /// Longest value that a hook is given, in bytes. Nothing in a device's protocol is longer.
@@ -15,10 +17,47 @@ const VALUE_MAX: usize = 1024;
 
 /// Reads the nodes of one device. Both directories were checked to be this device's own.
 pub struct Nodes<'a, P: SharedPages> {
-    pub(crate) store: &'a XenStore<P>,
+    source: Source<'a, P>,
     pub(crate) device: DeviceId,
     pub(crate) backend: &'a str,
     pub(crate) frontend: &'a str,
+}
+
+/// Where values come from.
+enum Source<'a, P: SharedPages> {
+    /// XenStore; what is read is noted, if it is for the record.
+    Live(&'a XenStore<P>, Option<&'a RefCell<Transcript>>),
+    /// An earlier life's record, and nothing else.
+    Recorded(&'a Transcript),
+}
+
+impl<'a, P: SharedPages> Nodes<'a, P> {
+    pub(crate) fn live(
+        store: &'a XenStore<P>,
+        device: DeviceId,
+        [backend, frontend]: [&'a str; 2],
+        transcript: Option<&'a RefCell<Transcript>>,
+    ) -> Self {
+        Self {
+            source: Source::Live(store, transcript),
+            device,
+            backend,
+            frontend,
+        }
+    }
+
+    pub(crate) fn recorded(
+        device: DeviceId,
+        [backend, frontend]: [&'a str; 2],
+        transcript: &'a Transcript,
+    ) -> Self {
+        Self {
+            source: Source::Recorded(transcript),
+            device,
+            backend,
+            frontend,
+        }
+    }
 }
 
 impl<P: SharedPages> Nodes<'_, P> {
@@ -42,7 +81,7 @@ impl<P: SharedPages> Nodes<'_, P> {
     /// # Errors
     /// It cannot be read, is not text, or is longer than 1 KiB.
     pub async fn backend(&self, key: &str) -> Result<Option<String>, Refusal> {
-        self.value(self.backend, key).await
+        self.value(Top::Backend, key).await
     }
 
     /// A value of the frontend directory, which the guest has written. `key` may lead further down
@@ -51,7 +90,7 @@ impl<P: SharedPages> Nodes<'_, P> {
     /// # Errors
     /// As [`backend`](Self::backend).
     pub async fn frontend(&self, key: &str) -> Result<Option<String>, Refusal> {
-        self.value(self.frontend, key).await
+        self.value(Top::Frontend, key).await
     }
 
     /// A decimal number of the backend directory.
@@ -91,7 +130,7 @@ impl<P: SharedPages> Nodes<'_, P> {
     /// # Errors
     /// As [`backend`](Self::backend), of the first that fails.
     pub async fn backend_all<const N: usize>(&self, keys: [&str; N]) -> Result<[Option<String>; N], Refusal> {
-        self.values(self.backend, keys).await
+        self.values(Top::Backend, keys).await
     }
 
     /// Several values of the frontend directory, in one round trip. They need not be of one moment.
@@ -102,12 +141,12 @@ impl<P: SharedPages> Nodes<'_, P> {
         &self,
         keys: [&str; N],
     ) -> Result<[Option<String>; N], Refusal> {
-        self.values(self.frontend, keys).await
+        self.values(Top::Frontend, keys).await
     }
 
     async fn values<const N: usize>(
         &self,
-        top: &str,
+        top: Top,
         keys: [&str; N],
     ) -> Result<[Option<String>; N], Refusal> {
         let values = join_all(keys.map(|key| self.value(top, key))).await;
@@ -117,15 +156,31 @@ impl<P: SharedPages> Nodes<'_, P> {
             .unwrap_or_else(|_| unreachable!("one value for each key")))
     }
 
-    async fn value(&self, top: &str, key: &str) -> Result<Option<String>, Refusal> {
-        match self.store.read_text(&format!("{top}/{key}")).await {
-            Ok(value) if value.len() > VALUE_MAX => {
-                Err(Refusal(format!("{top}/{key}: {} bytes", value.len())))
+    async fn value(&self, top: Top, key: &str) -> Result<Option<String>, Refusal> {
+        let path = match top {
+            Top::Backend => self.backend,
+            Top::Frontend => self.frontend,
+        };
+        let (store, transcript) = match self.source {
+            Source::Live(store, transcript) => (store, transcript),
+            Source::Recorded(transcript) => {
+                let found = transcript.find(top, key);
+                let value = found.ok_or_else(|| Refusal(format!("{path}/{key}: not recorded")))?;
+                return Ok(value.map(String::from));
             }
-            Ok(value) => Ok(Some(value)),
-            Err(XsError::NoEntry) => Ok(None),
-            Err(error) => Err(Refusal(format!("{top}/{key}: {error}"))),
+        };
+        let value = match store.read_text(&format!("{path}/{key}")).await {
+            Ok(value) if value.len() > VALUE_MAX => {
+                return Err(Refusal(format!("{path}/{key}: {} bytes", value.len())));
+            }
+            Ok(value) => Some(value),
+            Err(XsError::NoEntry) => None,
+            Err(error) => return Err(Refusal(format!("{path}/{key}: {error}"))),
+        };
+        if let Some(transcript) = transcript {
+            transcript.borrow_mut().note(top, key, value.as_deref());
         }
+        Ok(value)
     }
 }
 

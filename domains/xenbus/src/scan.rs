@@ -68,7 +68,7 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
 
     /// A device that is new to us: finds its frontend and watches it. What is wrong with it is its own affair.
     async fn discover(&self, id: DeviceId, backend: String) -> Device {
-        let mut device = Device::new(id, backend, self.clock.now());
+        let mut device = Device::new(id, backend, self.host.now());
         let named = self
             .store
             .read_text(&format!("{}/frontend", device.backend))
@@ -77,6 +77,12 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
             Ok(frontend) => device.frontend = Some(frontend),
             Err(refusal) => device.error = Some(refusal.0),
         }
+        self.watch_frontend(&mut device).await;
+        device
+    }
+
+    /// Watches a device's frontend; without that it cannot be served.
+    pub(crate) async fn watch_frontend(&self, device: &mut Device) {
         let (token, paths) = (device.token(), device.watched(C::WATCHED));
         let set = join_all(paths.iter().map(|path| self.store.watch(path, &token))).await;
         let failed = |(_, set): &(&String, Result<(), XsError>)| {
@@ -87,6 +93,5 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
             device.error = Some(format!("cannot watch {path}: {error}"));
             join_all(paths.iter().map(|path| self.store.unwatch(path, &token))).await;
         }
-        device
     }
 }

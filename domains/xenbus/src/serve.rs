@@ -4,9 +4,9 @@ use core::pin::pin;
 
 use outrigger_ring::SharedPages;
 use outrigger_xen::xenstore::{XenStore, poll_once};
-use outrigger_xen::{Clock, Cpu, Instant, Shutdown, Wake};
+use outrigger_xen::{Cpu, Instant, Shutdown, Wake};
 
-use crate::{Backend, DeviceClass};
+use crate::{Backend, DeviceClass, Host};
 
 /// What a turn of the data path leaves to be done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,12 +33,15 @@ pub trait Service: DeviceClass {
 pub fn serve<P: SharedPages>(
     service: &impl Service,
     store: &XenStore<P>,
-    clock: &dyn Clock,
+    host: &dyn Host<P>,
     cpu: &mut impl Cpu,
 ) -> Shutdown {
     /// Has always passed: waiting for it only collects what is there.
     const NOW: Instant = Instant(0);
-    let control = Backend::new(store, clock, service);
+    let control = Backend::new(store, host, service);
+    // Before XenStore: guests are waiting.
+    control.resume();
+    cpu.be_watched();
     let mut control_plane = pin!(control.run());
     let mut wake = Wake::default();
     let mut look = true;
@@ -50,7 +53,7 @@ pub fn serve<P: SharedPages>(
             control.poke();
         }
         look |= turn.other_events && store.poll();
-        look |= control.is_poked() || control.next_deadline().is_some_and(|at| at <= clock.now());
+        look |= control.is_poked() || control.next_deadline().is_some_and(|at| at <= host.now());
         if look {
             let _ = poll_once(control_plane.as_mut());
             look = store.poll();
@@ -61,7 +64,8 @@ pub fn serve<P: SharedPages>(
         wake = cpu.wait(if turn.more_work || look || service.has_work() {
             Some(NOW)
         } else {
-            turn.deadline.into_iter().chain(control.next_deadline()).min()
+            let deadlines = [turn.deadline, control.next_deadline(), control.sweep()];
+            deadlines.into_iter().flatten().min()
         });
     }
 }

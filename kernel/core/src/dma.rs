@@ -9,10 +9,12 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use outrigger_devices::{DmaMemory, DmaPool, DmaSegment, DmaView, PAGE_SIZE};
 use outrigger_ring::SharedPages;
+use outrigger_xen::DmaPage;
 
 use crate::Shared;
 use crate::arch::current::cache;
 use crate::pages::Pages;
+use crate::survivors::addresses::Addresses;
 use crate::xen::Xen;
 
 /// Pages looked up at a time.
@@ -22,14 +24,16 @@ const BATCH: usize = 64;
 pub struct Pool {
     xen: &'static Xen,
     pages: &'static Pages,
+    addresses: Addresses<Shared>,
     ready: RefCell<Vec<DmaMemory<Shared>>>,
 }
 
 impl Pool {
-    pub(crate) fn new(xen: &'static Xen, pages: &'static Pages) -> Self {
+    pub(crate) fn new(xen: &'static Xen, pages: &'static Pages, addresses: Addresses<Shared>) -> Self {
         Self {
             xen,
             pages,
+            addresses,
             ready: RefCell::new(Vec::with_capacity(BATCH)),
         }
     }
@@ -42,11 +46,30 @@ impl DmaPool for Pool {
         let mut ready = self.ready.borrow_mut();
         if ready.is_empty() {
             let batch: Vec<Shared> = core::iter::from_fn(|| self.pages.take()).take(BATCH).collect();
-            let mut memories = batch.iter();
-            self.xen.grants.bus_addresses(self.xen.domid, &batch, |page| {
-                let memory = memories.next().expect("one address a page").clone();
-                ready.push(DmaMemory { memory, page });
-            });
+            let known = |page: &Shared| self.addresses.get(page.gfn());
+            let unknown: Vec<Shared> = batch
+                .iter()
+                .filter(|page| known(page).is_none())
+                .cloned()
+                .collect();
+            let mut told = Vec::with_capacity(unknown.len());
+            self.xen
+                .grants
+                .bus_addresses(self.xen.domid, &unknown, |page| told.push(page));
+            let mut told = told.into_iter();
+            // The next to be handed out is the last.
+            ready.extend(batch.into_iter().map(|memory| {
+                let page = match known(&memory) {
+                    Some(frame) => DmaPage::mint(frame * PAGE_SIZE as u64, memory.gfn()),
+                    None => {
+                        let page = told.next().expect("one address a page");
+                        self.addresses
+                            .set(memory.gfn(), page.at(0).bits() / PAGE_SIZE as u64);
+                        page
+                    }
+                };
+                DmaMemory { memory, page }
+            }));
             ready.reverse();
         }
         ready.pop()

@@ -2,14 +2,18 @@
 //!
 //! FIFO channels pay where there are more ports than that, or many priorities; a driver domain has a few hundred.
 
+use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::mem::offset_of;
 
 use outrigger_ring::SharedPages;
 use outrigger_xen::{DomId, EventChannels, EventError, Port};
 use xen_unikernel_abi::arch_arm::{SharedInfo, VcpuInfo};
+use xen_unikernel_abi::event_channel::EvtchnBindInterdomain;
 
 use crate::Shared;
 use crate::hypercalls::{self, Errno};
+use crate::survivors::facts::Facts;
 
 /// 64-bit words in each bitmap, and ports a word.
 const WORDS: usize = 64;
@@ -25,13 +29,32 @@ const PENDING_SEL: usize = offset_of!(VcpuInfo, evtchn_pending_sel);
 pub(crate) struct Events {
     shared_info: Shared,
     vcpu_info: Shared,
+    /// Which ports are ours, and the one that Xen is asked for.
+    facts: Facts<Shared>,
+    bind: RefCell<&'static mut EvtchnBindInterdomain>,
 }
 
 impl Events {
-    pub(crate) fn new(shared_info: Shared, vcpu_info: Shared) -> Self {
+    /// # Safety
+    /// Called once a life; the facts' page is at `facts`, and the binding in it is nobody else's.
+    pub(crate) unsafe fn new(shared_info: Shared, vcpu_info: Shared, facts: &Shared) -> Self {
+        let at = facts.part(Facts::<Shared>::BIND, 16).address();
+        // SAFETY: within the page, 8-byte aligned, and the caller's promise; any bytes are a valid structure.
+        let bind: &'static mut EvtchnBindInterdomain = unsafe { &mut *(at as *mut _) };
         Self {
             shared_info,
             vcpu_info,
+            facts: Facts::at(facts.clone()),
+            bind: RefCell::new(bind),
+        }
+    }
+
+    /// Closes what an earlier life had bound.
+    pub(crate) fn close_old(&self) {
+        let last = Port(core::mem::take(&mut self.bind.borrow_mut().local_port));
+        let noted = self.facts.ports().collect::<Vec<_>>();
+        for port in noted.into_iter().chain((last != Port(0)).then_some(last)) {
+            self.close(port);
         }
     }
 
@@ -53,8 +76,16 @@ pub(crate) fn send(port: Port) {
 
 impl EventChannels for Events {
     fn bind_interdomain(&self, dom: DomId, remote: Port) -> Result<Port, EventError> {
-        let port =
-            hypercalls::evtchn_bind_interdomain(dom, remote).map_err(|Errno(errno)| EventError(errno))?;
+        let mut bind = self.bind.borrow_mut();
+        **bind = EvtchnBindInterdomain {
+            remote_dom: dom.0,
+            remote_port: remote.0,
+            ..Default::default()
+        };
+        hypercalls::evtchn_bind_interdomain(&mut bind).map_err(|Errno(errno)| EventError(errno))?;
+        let port = Port(bind.local_port);
+        self.facts.note_port(port, true);
+        bind.local_port = 0;
         self.unmask(port);
         Ok(port)
     }
@@ -66,6 +97,7 @@ impl EventChannels for Events {
         self.shared_info.fetch_or_u64(MASK + 8 * word, 1 << bit);
         hypercalls::evtchn_close(port);
         self.shared_info.fetch_and_u64(PENDING + 8 * word, !(1 << bit));
+        self.facts.note_port(port, false);
     }
 
     #[inline]

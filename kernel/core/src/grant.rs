@@ -1,5 +1,7 @@
 //! Grant tables, version 1: mapping what guests grant, and granting pages of our own.
 
+mod earlier;
+
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::ops::Range;
@@ -15,11 +17,10 @@ use xen_unikernel_abi::grant_table::{
 };
 use xen_unikernel_abi::xen::DOMID_SELF;
 
-use crate::window::Window;
-use crate::{Shared, hypercalls};
-
-/// Most pages mapped for DMA at once: 64 MiB of guests' memory in flight or persistent.
-const DMA_SLOTS: usize = 16_384;
+use crate::survivors::facts::Facts;
+use crate::survivors::{CPU_SLOTS, DMA_SLOTS};
+use crate::window::{self, Held, SLOT, Window};
+use crate::{Shared, hypercalls, survivors};
 
 /// Operations a hypercall. More go in several.
 const BATCH: usize = 128;
@@ -29,31 +30,80 @@ pub(crate) struct Grants {
     /// Frame 0 of our own table: 512 entries, far more than we grant.
     own: Shared,
     /// Where the CPU sees what it maps: stage 1 maps all of it from the start.
-    cpu: RefCell<Window>,
+    cpu: RefCell<Window<Shared>>,
     /// Where pages are mapped that only a device touches.
-    dma: RefCell<Window>,
-    maps: RefCell<[GnttabMapGrantRef; BATCH]>,
-    unmaps: RefCell<[GnttabUnmapGrantRef; BATCH]>,
+    dma: RefCell<Window<Shared>>,
+    /// Survivors, like the windows: a life may end between Xen's answer and our noting it.
+    facts: Facts<Shared>,
+    maps: RefCell<&'static mut [GnttabMapGrantRef; BATCH]>,
+    unmaps: RefCell<&'static mut [GnttabUnmapGrantRef; BATCH]>,
     copies: RefCell<[GnttabCopy; BATCH]>,
 }
 
+/// Not a status of Xen's: it has not answered yet.
+const UNANSWERED: i16 = 1;
+
 /// How one mapping went, as Xen tells it.
-fn outcome(done: &GnttabMapGrantRef) -> Result<u32, GrantError> {
+#[inline]
+fn outcome(done: &GnttabMapGrantRef) -> Result<Held, GrantError> {
     match done.status {
-        status if status == GNTST_okay => Ok(done.handle),
+        status if status == GNTST_okay => Ok(Held {
+            dom: done.dom,
+            gref: done.r#ref,
+            read_only: done.flags & GNTMAP_readonly != 0,
+            handle: done.handle,
+            frame: done.dev_bus_addr / PAGE_SIZE as u64,
+        }),
         status if [GNTST_no_device_space, GNTST_no_space].contains(&status) => Err(GrantError::Exhausted),
         status => Err(GrantError::Refused(status)),
     }
 }
 
+#[inline]
+fn dma_map(frame: u64, gfn: u64, slot: u32) -> DmaMap {
+    DmaMap::mint(DmaPage::mint(frame * PAGE_SIZE as u64, gfn), slot)
+}
+
 impl Grants {
-    pub(crate) fn new(own: Shared, cpu: Range<u64>, dma: Range<u64>) -> Self {
+    /// # Safety
+    /// Called once a life; the batches' memory in `region` is nobody else's.
+    pub(crate) unsafe fn new(
+        own: Shared,
+        cpu: Range<u64>,
+        dma: Range<u64>,
+        region: &Shared,
+        is_first_life: bool,
+    ) -> Self {
+        let window =
+            |range: Range<u64>, at, slots| Window::new(range, region.part(at, slots * SLOT), is_first_life);
+        let batch = |at: usize| region.part(at, PAGE_SIZE).address();
+        // SAFETY: within the region, page-aligned, and the caller's promise; any bytes are a valid batch.
+        let (maps, unmaps): (&mut [GnttabMapGrantRef; BATCH], &mut [GnttabUnmapGrantRef; BATCH]) = unsafe {
+            (
+                &mut *(batch(survivors::MAPS) as *mut _),
+                &mut *(batch(survivors::UNMAPS) as *mut _),
+            )
+        };
+        let facts = Facts::at(region.part(survivors::FACTS, PAGE_SIZE));
+        if !is_first_life {
+            earlier::take_note(&facts, maps, unmaps, |address, held| {
+                for (range, at, slots) in [
+                    (&cpu, survivors::CPU_WINDOW, CPU_SLOTS),
+                    (&dma, survivors::DMA_WINDOW, DMA_SLOTS),
+                ] {
+                    window::note(range.start, &region.part(at, slots * SLOT), address, held);
+                }
+            });
+        }
+        facts.set_maps(0);
+        facts.set_unmaps(0);
         Self {
             own,
-            cpu: RefCell::new(Window::new(cpu, usize::MAX)),
-            dma: RefCell::new(Window::new(dma, DMA_SLOTS)),
-            maps: RefCell::new([GnttabMapGrantRef::default(); BATCH]),
-            unmaps: RefCell::new([GnttabUnmapGrantRef::default(); BATCH]),
+            cpu: RefCell::new(window(cpu, survivors::CPU_WINDOW, CPU_SLOTS)),
+            dma: RefCell::new(window(dma, survivors::DMA_WINDOW, DMA_SLOTS)),
+            facts,
+            maps: RefCell::new(maps),
+            unmaps: RefCell::new(unmaps),
             copies: RefCell::new([GnttabCopy::default(); BATCH]),
         }
     }
@@ -70,31 +120,35 @@ impl Grants {
         }
     }
 
-    fn unmap(&self, window: &RefCell<Window>, slots: impl Iterator<Item = u32>) {
+    fn unmap(&self, window: &RefCell<Window<Shared>>, slots: impl Iterator<Item = u32>) {
         let mut unmaps = self.unmaps.borrow_mut();
         let mut window = window.borrow_mut();
         let mut slots = slots.peekable();
         while slots.peek().is_some() {
             let mut count = 0;
             for (unmap, slot) in unmaps.iter_mut().zip(&mut slots) {
-                let handle = window.handle(slot).expect("what is unmapped was mapped");
+                let held = window.held(slot).expect("what is unmapped was mapped");
                 *unmap = GnttabUnmapGrantRef {
                     host_addr: window.address(slot),
                     dev_bus_addr: 0,
-                    handle,
-                    status: 0,
+                    handle: held.handle,
+                    status: UNANSWERED,
                 };
-                window.release(slot);
                 count += 1;
             }
-            hypercalls::grant_table_op(abi::GNTTABOP_unmap_grant_ref, &mut unmaps[..count]);
-            for unmap in &unmaps[..count] {
-                assert!(
-                    unmap.status == GNTST_okay,
-                    "unmapping failed: status {}",
-                    unmap.status
-                );
+            let unmaps = &mut unmaps[..count];
+            self.facts.set_unmaps(count);
+            hypercalls::grant_table_op(abi::GNTTABOP_unmap_grant_ref, unmaps);
+            for unmap in unmaps.iter() {
+                if unmap.status == GNTST_okay {
+                    let slot = window.slot_at(unmap.host_addr).expect("it was a slot's");
+                    window.release(slot);
+                } else {
+                    // Ours in this life: a bug. An earlier life's: Xen knows better than its survivors; the slot stays.
+                    log::error!("unmapping failed: status {}", unmap.status);
+                }
             }
+            self.facts.set_unmaps(0);
         }
     }
 
@@ -105,11 +159,18 @@ impl Grants {
         access: Access,
     ) -> Result<MappedPages<Shared>, GrantError> {
         assert!((1..=BATCH).contains(&refs.len()), "a ring has 1 to 16 pages");
-        let first = self
-            .cpu
-            .borrow_mut()
-            .take_run(refs.len())
-            .ok_or(GrantError::Exhausted)?;
+        let read_only = access == Access::ReadOnly;
+        let claimed = || {
+            let wanted = refs.iter().map(|gref| gref.0);
+            self.cpu.borrow_mut().claim(dom.0, wanted, read_only)
+        };
+        if self.has_orphans()
+            && let Some(first) = claimed()
+        {
+            return Ok(self.mapped(first, refs.len()));
+        }
+        let taken = self.cpu.borrow_mut().take_run(refs.len());
+        let first = taken.ok_or(GrantError::Exhausted)?;
         let mut maps = self.maps.borrow_mut();
         let maps = &mut maps[..refs.len()];
         for (i, (map, gref)) in maps.iter_mut().zip(refs).enumerate() {
@@ -118,33 +179,38 @@ impl Grants {
                 flags: Self::flags(access),
                 r#ref: gref.0,
                 dom: dom.0,
+                status: UNANSWERED,
                 ..Default::default()
             };
         }
+        self.facts.set_maps(maps.len());
         hypercalls::grant_table_op(abi::GNTTABOP_map_grant_ref, maps);
         let mut failed = None;
         for (i, map) in maps.iter().enumerate() {
             match outcome(map) {
-                Ok(handle) => self.cpu.borrow_mut().set(first + i as u32, handle),
+                Ok(held) => self.cpu.borrow_mut().set(first + i as u32, held),
                 Err(error) => failed = Some(error),
             }
         }
+        self.facts.set_maps(0);
         let slots = first..first + refs.len() as u32;
         if let Some(error) = failed {
-            let mapped = |slot: &u32| self.cpu.borrow().handle(*slot).is_some();
+            let mapped = |slot: &u32| self.cpu.borrow().held(*slot).is_some();
             let (undo, free): (Vec<u32>, Vec<u32>) = slots.partition(mapped);
             self.unmap(&self.cpu, undo.into_iter());
             free.into_iter()
                 .for_each(|slot| self.cpu.borrow_mut().release(slot));
             return Err(error);
         }
+        Ok(self.mapped(first, refs.len()))
+    }
+
+    /// `count` slots of the CPU's window that are mapped.
+    fn mapped(&self, first: u32, count: usize) -> MappedPages<Shared> {
         let base = self.cpu.borrow().address(first) as usize;
         // SAFETY: the window is mapped in stage 1 for good, and in stage 2 from now until `unmap_pages`; nobody else has
         // these slots until then.
-        Ok(MappedPages::mint(
-            unsafe { Shared::new(base, refs.len() * PAGE_SIZE) },
-            first,
-        ))
+        MappedPages::mint(unsafe { Shared::new(base, count * PAGE_SIZE) }, first)
     }
 
     pub(crate) fn unmap_pages(&self, mapped: MappedPages<Shared>) {
@@ -162,35 +228,65 @@ impl Grants {
             out.capacity() - out.len() >= requests.len(),
             "the caller has made room"
         );
+        if self.dma.borrow().free() < requests.len() && self.has_orphans() {
+            self.sweep(None, BATCH.max(requests.len()));
+        }
         let mut maps = self.maps.borrow_mut();
         let mut window = self.dma.borrow_mut();
         let base = window.address(0);
         for requests in requests.chunks(BATCH) {
-            let mut count = 0;
-            for (map, request) in maps.iter_mut().zip(requests) {
-                let Some(slot) = window.take() else { break };
-                *map = GnttabMapGrantRef {
+            // Claimed pages need no hypercall; what they were waits in `out`, at its place, with the others' to come.
+            let first = out.len();
+            let (mut count, mut exhausted) = (0, false);
+            for request in requests {
+                let read_only = request.access == Access::ReadOnly;
+                let claimed = window
+                    .has_orphans()
+                    .then(|| window.claim(dom.0, [request.gref.0].into_iter(), read_only))
+                    .flatten();
+                if let Some(slot) = claimed {
+                    let held = window.held(slot).expect("what is claimed is mapped");
+                    let gfn = window.address(slot) / PAGE_SIZE as u64;
+                    out.push(Ok(dma_map(held.frame, gfn, slot)));
+                    continue;
+                }
+                exhausted |= window.free() == 0;
+                let slot = if exhausted { None } else { window.take() };
+                let Some(slot) = slot else {
+                    out.push(Err(GrantError::Exhausted));
+                    continue;
+                };
+                maps[count] = GnttabMapGrantRef {
                     host_addr: window.address(slot),
                     flags: Self::flags(request.access),
                     r#ref: request.gref.0,
                     dom: dom.0,
+                    status: UNANSWERED,
                     ..Default::default()
                 };
                 count += 1;
+                out.push(Err(GrantError::Refused(UNANSWERED)));
             }
+            self.facts.set_maps(count);
             hypercalls::grant_table_op(abi::GNTTABOP_map_grant_ref, &mut maps[..count]);
-            for map in &maps[..count] {
+            let unanswered = |result: &&mut Result<DmaMap, GrantError>| {
+                matches!(result, Err(GrantError::Refused(UNANSWERED)))
+            };
+            for (map, result) in maps[..count]
+                .iter()
+                .zip(out[first..].iter_mut().filter(unanswered))
+            {
                 let slot = ((map.host_addr - base) / PAGE_SIZE as u64) as u32;
                 let mapped = outcome(map);
                 match mapped {
-                    Ok(handle) => window.set(slot, handle),
+                    Ok(held) => window.set(slot, held),
                     Err(_) => window.release(slot),
                 }
                 // The machine address, even though only a host mapping was asked for: PROVEN.md, the first find.
                 let gfn = map.host_addr / PAGE_SIZE as u64;
-                out.push(mapped.map(|_| DmaMap::mint(DmaPage::mint(map.dev_bus_addr, gfn), slot)));
+                *result = mapped.map(|held| dma_map(held.frame, gfn, slot));
             }
-            out.extend(requests[count..].iter().map(|_| Err(GrantError::Exhausted)));
+            self.facts.set_maps(0);
         }
     }
 

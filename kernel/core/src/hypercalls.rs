@@ -3,7 +3,7 @@
 use core::ffi::c_void;
 use core::ptr::from_mut;
 
-use outrigger_xen::{DomId, Port};
+use outrigger_xen::Port;
 use xen_unikernel_abi::event_channel::{
     EVTCHNOP_bind_interdomain, EVTCHNOP_close, EVTCHNOP_send, EVTCHNOP_unmask, EvtchnBindInterdomain,
     EvtchnClose, EvtchnSend, EvtchnUnmask,
@@ -60,18 +60,9 @@ pub(crate) fn evtchn_close(port: Port) {
     );
 }
 
-pub(crate) fn evtchn_bind_interdomain(dom: DomId, remote: Port) -> Result<Port, Errno> {
-    let mut bind = EvtchnBindInterdomain {
-        remote_dom: dom.0,
-        remote_port: remote.0,
-        ..Default::default()
-    };
-    with(
-        __HYPERVISOR_event_channel_op,
-        EVTCHNOP_bind_interdomain,
-        &mut bind,
-    )?;
-    Ok(Port(bind.local_port))
+/// Xen writes the local port into `bind`.
+pub(crate) fn evtchn_bind_interdomain(bind: &mut EvtchnBindInterdomain) -> Result<(), Errno> {
+    with(__HYPERVISOR_event_channel_op, EVTCHNOP_bind_interdomain, bind)
 }
 
 /// Structures of which a grant table operation takes an array.

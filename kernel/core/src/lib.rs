@@ -18,16 +18,18 @@ mod arch;
 #[cfg(target_os = "none")]
 mod machine;
 #[cfg(any(target_os = "none", test))]
+mod survivors;
+#[cfg(any(target_os = "none", test))]
 mod window;
 
 #[cfg(target_os = "none")]
 mod console;
+#[cfg(all(target_os = "none", feature = "crash-points"))]
+mod crash;
 #[cfg(target_os = "none")]
 mod dma;
 #[cfg(target_os = "none")]
 mod event;
-#[cfg(target_os = "none")]
-mod fatal;
 #[cfg(target_os = "none")]
 mod grant;
 #[cfg(target_os = "none")]
@@ -41,22 +43,25 @@ mod power;
 #[cfg(target_os = "none")]
 mod registers;
 #[cfg(target_os = "none")]
+mod restart;
+#[cfg(target_os = "none")]
 mod shared;
 #[cfg(target_os = "none")]
 mod xen;
 
 #[cfg(target_os = "none")]
+use machine::start;
+#[cfg(target_os = "none")]
 pub use {
     arch::current::Processor,
     dma::Pool,
     machine::{Device, Machine},
-    power::stop,
+    power::{obey, stop},
     registers::Registers,
+    restart::restart,
     shared::Shared,
     xen::Xen,
 };
-#[cfg(target_os = "none")]
-use {fatal::fatal, machine::start};
 
 /// Names the image's one function, `fn(Machine) -> !`.
 #[macro_export]

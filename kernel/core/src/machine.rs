@@ -5,16 +5,21 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::task::Poll;
+use core::time::Duration;
 
-use log::{LevelFilter, warn};
+use log::{LevelFilter, error, info, warn};
 use outrigger_devices::DmaReach;
+use outrigger_ring::SharedPages;
 use outrigger_xen::xenstore::{XenStore, poll_once};
-use outrigger_xen::{Clock, Cpu, DomId, PAGE_SIZE, Port};
+use outrigger_xen::{Clock, Cpu, DomId, Ended, EventChannels, Instant, PAGE_SIZE, Port};
 use xen_unikernel_abi::memory::{XENMAPSPACE_grant_table, XENMAPSPACE_shared_info};
 
 use crate::event::{self, Events};
 use crate::grant::Grants;
-use crate::{Pool, Processor, Registers, Shared, Xen, arch, console, fatal, hypercalls};
+use crate::survivors::addresses::Addresses;
+use crate::survivors::facts::Facts;
+use crate::survivors::records::Records;
+use crate::{Pool, Processor, Registers, Shared, Xen, arch, console, hypercalls, restart, survivors};
 
 /// A passed-through device, found in the image's own device tree.
 #[derive(Debug)]
@@ -94,53 +99,109 @@ unsafe extern "Rust" {
     fn outrigger_main(machine: Machine) -> !;
 }
 
-/// From the architecture's entry to the image's function.
-pub(crate) fn start(device_tree: usize) -> ! {
-    // SAFETY: called once, by the entry, with what the boot protocol gave it.
-    let description = match unsafe { arch::current::describe(device_tree) } {
+/// From the architecture's entry to the image's function, in each life.
+pub(crate) fn start(device_tree: usize, is_first_life: bool) -> ! {
+    // SAFETY: called once a life, by the entry, with what the boot protocol gave it.
+    let description = match unsafe { arch::current::describe(device_tree, is_first_life) } {
         Ok(description) => description,
-        Err(unusable) => fatal(format_args!("this machine cannot be run on: {unusable}")),
+        Err(unusable) => restart::stop(format_args!("this machine cannot be run on: {unusable}")),
     };
+    let region = description.survivors;
+    let facts = Facts::<Shared>::at(arch::current::facts());
     let clock: &'static (dyn Clock + Sync) = Box::leak(Box::new(description.processor.clock()));
     let (page, port) = description.console;
     console::init(page, port, clock);
     set_log_level(description.command_line);
+    restart::make_ready();
+    let ended = (!is_first_life).then(|| note_end(&facts));
+    let one_too_many = restart::is_one_too_many(&facts, clock.now().0);
 
     // The window's first two pages show what Xen shares with every domain; grants are mapped behind them.
     let window = description.window;
     let page = |n: u64| window.start + n * PAGE_SIZE as u64;
-    for (n, space) in [(0, XENMAPSPACE_shared_info), (1, XENMAPSPACE_grant_table)] {
-        // SAFETY: nothing of Rust's is in the grant window.
-        if let Err(errno) = unsafe { hypercalls::add_to_physmap(space, 0, page(n) / PAGE_SIZE as u64) } {
-            fatal(format_args!("Xen does not show its page {n}: {errno:?}"));
+    let vcpu_info = region.part(survivors::VCPU_INFO, PAGE_SIZE);
+    if is_first_life {
+        for (n, space) in [(0, XENMAPSPACE_shared_info), (1, XENMAPSPACE_grant_table)] {
+            // SAFETY: nothing of Rust's is in the grant window.
+            if let Err(errno) = unsafe { hypercalls::add_to_physmap(space, 0, page(n) / PAGE_SIZE as u64) } {
+                restart::stop(format_args!("Xen does not show its page {n}: {errno:?}"));
+            }
+        }
+        (0..PAGE_SIZE)
+            .step_by(8)
+            .for_each(|at| vcpu_info.store_u64(at, 0));
+        if let Err(errno) = hypercalls::register_vcpu_info(vcpu_info.gfn(), 0) {
+            restart::stop(format_args!("Xen does not take our vcpu_info: {errno:?}"));
         }
     }
-    // SAFETY: shown there a moment ago, for good, and mapped in stage 1 with the whole window.
+    // SAFETY: shown there in the first life, for good, and mapped in stage 1 with the whole window.
     let [shared_info, own_grants] =
         [page(0), page(1)].map(|at| unsafe { Shared::new(at as usize, PAGE_SIZE) });
-    let vcpu_info = description.pages.take().expect("memory for vcpu_info");
-    if let Err(errno) = hypercalls::register_vcpu_info(vcpu_info.gfn(), 0) {
-        fatal(format_args!("Xen does not take our vcpu_info: {errno:?}"));
-    }
-    let events = Events::new(shared_info, vcpu_info);
+    // SAFETY: once a life; the facts' page is the facts'.
+    let events = unsafe { Events::new(shared_info, vcpu_info, &arch::current::facts()) };
     let (page_store, port_store) = description.store;
+    if !is_first_life {
+        events.close_old();
+    }
     events.unmask(port_store);
     let mut processor = description.processor;
     if description.store_is_late {
         await_event(port_store, &mut processor, &events);
     }
-    let store: &'static XenStore<Shared> = Box::leak(Box::new(XenStore::new(page_store, move || {
-        event::send(port_store)
-    })));
+    let place = arch::current::facts().part(Facts::<Shared>::XENSTORE, 16);
+    let notify = move || event::send(port_store);
+    let store = XenStore::in_life(page_store, notify, place, facts.life());
+    let store: &'static XenStore<Shared> = Box::leak(Box::new(store));
 
-    let domid = own_domid(store, &mut processor, &events);
+    let domid = match facts.domid() {
+        0 => {
+            let domid = own_domid(store, &mut processor, &events);
+            facts.set_domid(domid.0);
+            domid
+        }
+        known => DomId(known),
+    };
+    if one_too_many {
+        give_up(store, &facts, &mut processor, &events);
+    }
+    let (cpu, dma) = (page(2)..window.end, description.dma_window);
+    // SAFETY: once a life.
+    let grants = unsafe { Grants::new(own_grants, cpu, dma, &region, is_first_life) };
+    if !is_first_life {
+        // What was being looked up when the last life ended.
+        grants.forget_own(domid);
+    }
+    if grants.damaged() > 0 {
+        error!(
+            "{} mappings of the earlier life make no sense and stay",
+            grants.damaged()
+        );
+    }
     let xen: &'static Xen = Box::leak(Box::new(Xen {
         domid,
-        grants: Grants::new(own_grants, page(2)..window.end, description.dma_window),
+        grants,
         events,
         clock,
+        records: records(&region, is_first_life),
+        memory: region.part(survivors::RECORDS, survivors::LEN - survivors::RECORDS),
+        life: facts.life(),
+        ended,
     }));
-    let dma = Box::leak(Box::new(Pool::new(xen, Box::leak(Box::new(description.pages)))));
+    let pages = description.pages;
+    if is_first_life {
+        facts.set_own_pages(pages.next_gfn());
+    }
+    let table = region.part(survivors::ADDRESSES, 8 * survivors::OWN_PAGES);
+    let addresses = Addresses::new(table, facts.own_pages());
+    if is_first_life {
+        addresses.clear();
+    }
+    let dma = Box::leak(Box::new(Pool::new(xen, Box::leak(Box::new(pages)), addresses)));
+    #[cfg(feature = "crash-points")]
+    if let Some(count) = option(description.command_line, "crash").and_then(|count| count.parse().ok()) {
+        let seed = clock.now().0 ^ u64::from(facts.life()) << 32;
+        processor.crash_points = Some(crate::crash::CrashPoints::new(facts, count, seed));
+    }
     let machine = Machine {
         command_line: description.command_line,
         xen,
@@ -153,9 +214,60 @@ pub(crate) fn start(device_tree: usize) -> ! {
     unsafe { outrigger_main(machine) }
 }
 
+/// Says how the last life ended.
+fn note_end(facts: &Facts<Shared>) -> Ended {
+    let ended = Ended {
+        at: Instant(facts.ended_at()),
+        reason: facts.reason().collect(),
+        trace: facts.trace().collect(),
+    };
+    let life = facts.life();
+    if facts.was_blameless() {
+        info!("restart {life}: {}", ended.reason);
+    } else {
+        error!("restart {life}: {}", ended.reason);
+        if !ended.trace.is_empty() {
+            error!("restart {life}: called from {:x?}", ended.trace);
+        }
+    }
+    ended
+}
+
+/// What the classes have recorded.
+fn records(region: &Shared, is_first_life: bool) -> Records<Shared> {
+    let memory = region.part(survivors::RECORDS, survivors::LEN - survivors::RECORDS);
+    if is_first_life {
+        return Records::new(memory);
+    }
+    Records::take_over(memory).unwrap_or_else(|(empty, _)| {
+        error!("what the earlier life has recorded makes no sense; its devices are given up");
+        empty
+    })
+}
+
+/// One life after another fails: says so, and ends the domain.
+fn give_up(store: &XenStore<Shared>, facts: &Facts<Shared>, processor: &mut Processor, events: &Events) -> ! {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let reason: String = facts.reason().take(400).collect();
+    let text = format!(
+        "stopped after {} restarts, 5 of them within 10 s; the last: {reason}",
+        facts.life()
+    );
+    let deadline = processor.now().after(PATIENCE);
+    let mut write = core::pin::pin!(store.write(outrigger_xen::RESTART_STATE, &text));
+    while processor.now() < deadline {
+        store.poll();
+        if poll_once(write.as_mut()).is_ready() {
+            break;
+        }
+        processor.wait(Some(deadline));
+        events.take_pending(&mut |_| {});
+    }
+    restart::stop(format_args!("{text}"))
+}
+
 /// Waits until `port` has an event. xenstored empties the rings when it takes a domain on, and says so with the first.
 fn await_event(port: Port, processor: &mut Processor, events: &Events) {
-    use outrigger_xen::EventChannels;
     let mut came = false;
     while !came {
         events.take_pending(&mut |pending| came |= pending == port);
@@ -167,7 +279,6 @@ fn await_event(port: Port, processor: &mut Processor, events: &Events) {
 
 /// The domain's real number, which only XenStore tells.
 fn own_domid(store: &XenStore<Shared>, processor: &mut Processor, events: &Events) -> DomId {
-    use outrigger_xen::EventChannels;
     let mut read = core::pin::pin!(store.read_text("domid"));
     let text = loop {
         store.poll();
@@ -179,7 +290,7 @@ fn own_domid(store: &XenStore<Shared>, processor: &mut Processor, events: &Event
     };
     match text.ok().and_then(|text| text.parse().ok()) {
         Some(domid) => DomId(domid),
-        None => fatal(format_args!("XenStore does not tell our domid")),
+        None => restart::stop(format_args!("XenStore does not tell our domid")),
     }
 }
 

@@ -25,6 +25,11 @@ impl Pages {
         }
     }
 
+    /// The frame of the next page.
+    pub(crate) fn next_gfn(&self) -> u64 {
+        (self.next.get() / PAGE_SIZE) as u64
+    }
+
     /// The next page, zeroed.
     pub(crate) fn take(&self) -> Option<Shared> {
         let at = self.next.get();

@@ -15,10 +15,30 @@ pub struct Shared {
 
 impl Shared {
     /// # Safety
-    /// `len` bytes at `base` (page-aligned, both) are mapped as normal memory whenever a method is called, and Rust has
+    /// `len` bytes at `base` (both multiples of 8) are mapped as normal memory whenever a method is called, and Rust has
     /// no reference into them.
     pub(crate) const unsafe fn new(base: usize, len: usize) -> Self {
         Self { base, len }
+    }
+
+    /// `len` bytes from `at` on, both multiples of 8.
+    ///
+    /// # Panics
+    /// They are not, or do not lie within.
+    pub(crate) fn part(&self, at: usize, len: usize) -> Self {
+        assert!(
+            at.is_multiple_of(8) && len.is_multiple_of(8) && at <= self.len && len <= self.len - at,
+            "a part lies within its whole"
+        );
+        Self {
+            base: self.base + at,
+            len,
+        }
+    }
+
+    /// The address of the first byte.
+    pub(crate) fn address(&self) -> usize {
+        self.base
     }
 
     /// The guest frame number of the first page: it is mapped at its guest-physical address.

@@ -3,13 +3,14 @@
 use alloc::vec::Vec;
 
 use outrigger_xen::{
-    Access, Clock, CopyOp, DmaMap, DomId, EventChannels, EventError, GrantError, GrantRef, GrantTable,
+    Access, Clock, CopyOp, DmaMap, DomId, Ended, EventChannels, EventError, GrantError, GrantRef, GrantTable,
     Instant, Key, MapRequest, MappedPages, Port, Survivors,
 };
 
 use crate::Shared;
 use crate::event::Events;
 use crate::grant::Grants;
+use crate::survivors::records::Records;
 
 /// Real Xen. There is one, for as long as the domain lives.
 pub struct Xen {
@@ -17,6 +18,11 @@ pub struct Xen {
     pub(crate) grants: Grants,
     pub(crate) events: Events,
     pub(crate) clock: &'static (dyn Clock + Sync),
+    /// The directory of `memory`.
+    pub(crate) records: Records<Shared>,
+    pub(crate) memory: Shared,
+    pub(crate) life: u32,
+    pub(crate) ended: Option<Ended>,
 }
 
 impl Xen {
@@ -85,35 +91,46 @@ impl Clock for Xen {
     fn now(&self) -> Instant {
         self.clock.now()
     }
+
+    fn still_alive(&self) {
+        crate::arch::current::alive();
+    }
 }
 
-/// Nothing survives: this domain does not restart in place yet, so that a record would be memory for nobody.
 impl Survivors for Xen {
     type Record = Shared;
 
-    fn keep(&self, _: Key, _: usize) -> Option<Shared> {
-        None
+    fn keep(&self, key: Key, len: usize) -> Option<Shared> {
+        let place = self.records.make(key, len)?;
+        Some(self.memory.part(place.start, place.len()))
     }
 
-    fn kept(&self, _: Key) -> Option<Shared> {
-        None
+    fn kept(&self, key: Key) -> Option<Shared> {
+        let place = self.records.find(key)?;
+        Some(self.memory.part(place.start, place.len()))
     }
 
-    fn forget(&self, _: Key) {}
+    fn forget(&self, key: Key) {
+        self.records.forget(key);
+    }
 
     fn keys(&self) -> Vec<Key> {
-        Vec::new()
+        self.records.keys()
     }
 
     fn life(&self) -> u32 {
-        0
+        self.life
     }
 
-    fn unclaimed(&self, _: DomId) -> usize {
-        0
+    fn ended(&self) -> Option<Ended> {
+        self.ended.clone()
     }
 
-    fn sweep(&self, _: usize) -> usize {
-        0
+    fn unclaimed(&self, dom: DomId) -> usize {
+        self.grants.unclaimed(dom)
+    }
+
+    fn sweep(&self, dom: Option<DomId>, most: usize) -> bool {
+        self.grants.sweep(dom, most)
     }
 }

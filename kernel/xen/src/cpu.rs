@@ -26,6 +26,9 @@ impl Instant {
 pub trait Clock {
     /// Now.
     fn now(&self) -> Instant;
+
+    /// A sign of life for the watchdog, from a loop that waits for something and has a bound of its own.
+    fn still_alive(&self) {}
 }
 
 /// A clock may be lent.
@@ -52,4 +55,8 @@ pub trait Cpu {
     /// An interrupt that came since the last wait ends it at once, so nothing is missed between a last look and the
     /// sleep. A deadline that has passed only collects what is there.
     fn wait(&mut self, deadline: Option<Instant>) -> Wake;
+
+    /// From now on more than 50 ms between two waits, without a sign of life ([`Clock::still_alive`]), are a fault that ends
+    /// in a restart in place. A processor without a watchdog takes no notice.
+    fn be_watched(&mut self) {}
 }

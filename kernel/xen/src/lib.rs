@@ -30,7 +30,7 @@ pub use grant::{
     Access, CopyOp, CopySide, DmaMap, GrantError, GrantRef, GrantTable, MapRequest, MappedPages,
 };
 pub use shutdown::Shutdown;
-pub use survivors::{Key, Survivors};
+pub use survivors::{Ended, Key, RESTART_STATE, Survivors};
 
 /// A domain's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -17,11 +17,12 @@
 //! **Ports** of the earlier life are closed before the new one begins: a ring's remote port is bound again like at first,
 //! and is pending at once. **Devices** are reset by their drivers' probe before any memory is used again.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use outrigger_ring::SharedPages;
 
-use crate::DomId;
+use crate::{DomId, Instant};
 
 /// What a record is about: which kind, of which device, and which part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,11 +63,25 @@ impl Key {
     }
 }
 
+/// Where in the domain's own directory of XenStore it is written whether the domain goes on.
+pub const RESTART_STATE: &str = "data/restart/state";
+
+/// How a life ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// When, by this domain's clock, which goes on.
+    pub at: Instant,
+    /// Why, in printable ASCII.
+    pub reason: String,
+    /// Return addresses, innermost first.
+    pub trace: Vec<u64>,
+}
+
 /// The memory that outlives a restart in place, and what the earlier life had mapped.
 pub trait Survivors {
     /// A record's bytes. The other party that wrote them is an earlier life, which may have been wrong about everything:
     /// whoever finds a record checks each value before it is used.
-    type Record: SharedPages + Clone;
+    type Record: SharedPages;
 
     /// Makes a record of `len` bytes, all zero, in place of one with the same key. `None`: there is no room, and what
     /// would have been in it is lost at the next restart. Not for the data path.
@@ -79,10 +94,12 @@ pub trait Survivors {
     fn keys(&self) -> Vec<Key>;
     /// How often the domain has restarted in place: 0 in its first life.
     fn life(&self) -> u32;
+    /// How the last life ended; `None` in the first.
+    fn ended(&self) -> Option<Ended>;
     /// Pages that an earlier life had mapped from `dom` and that nobody has claimed in this one.
     fn unclaimed(&self, dom: DomId) -> usize;
-    /// Unmaps at most `most` of the pages that nobody has claimed; how many are left, of all guests.
-    fn sweep(&self, most: usize) -> usize;
+    /// Unmaps at most `most` of the pages that nobody has claimed, of one guest or of all; whether there may be more.
+    fn sweep(&self, dom: Option<DomId>, most: usize) -> bool;
 }
 
 #[cfg(test)]

@@ -103,6 +103,7 @@ pub fn run_named(names: &[String]) -> Result<()> {
     if chosen.iter().any(|scenario| scenario.backend != Backend::Linux) {
         image::build_named(&[])?;
     }
+    build_failing(&chosen)?;
     let (_, failed) = run_all(&chosen)?;
     if failed > 0 {
         bail!("{failed} checks failed");
@@ -113,7 +114,19 @@ pub fn run_named(names: &[String]) -> Result<()> {
 /// Boots the scenarios of `cargo xtask test`; returns how many checks passed and how many did not.
 pub fn test() -> Result<(usize, usize)> {
     image::build_named(&[])?;
-    run_all(&scenarios::TESTED.iter().collect::<Vec<_>>())
+    let tested: Vec<&Scenario> = scenarios::TESTED.iter().collect();
+    build_failing(&tested)?;
+    run_all(&tested)
+}
+
+/// Builds the images that fail on purpose, if any of the scenarios wants them.
+fn build_failing(scenarios: &[&Scenario]) -> Result<()> {
+    if scenarios.iter().any(|scenario| scenarios::is_failing(scenario)) {
+        for name in image::names()? {
+            image::build_failing(&name)?;
+        }
+    }
+    Ok(())
 }
 
 fn run_all(scenarios: &[&Scenario]) -> Result<(usize, usize)> {

@@ -75,8 +75,25 @@ pub fn build_named(names: &[String]) -> Result<Vec<PathBuf>> {
         .collect()
 }
 
+/// Builds the image called `name` so that it can be made to fail (`crash=COUNT`), into `target/crash-images`.
+pub fn build_failing(name: &str) -> Result<PathBuf> {
+    let failing = ["outrigger-core/crash-points"];
+    let objects = target_dir().join("guest");
+    build_into(name, &Toolchain::find()?, &objects, &failing, "crash-images")
+}
+
 /// Builds one image with its objects under `objects`; returns the ELF, `target/images/NAME.elf`.
 pub fn build(name: &str, toolchain: &Toolchain, objects: &Path) -> Result<PathBuf> {
+    build_into(name, toolchain, objects, &[], "images")
+}
+
+fn build_into(
+    name: &str,
+    toolchain: &Toolchain,
+    objects: &Path,
+    features: &[&str],
+    folder: &str,
+) -> Result<PathBuf> {
     let manifest = manifest(name)?;
     if !manifest.targets.iter().any(|target| target == TARGET) {
         bail!("image {name} is not for {TARGET}");
@@ -92,7 +109,11 @@ pub fn build(name: &str, toolchain: &Toolchain, objects: &Path) -> Result<PathBu
             "--bin",
             &manifest.bin,
             "--features",
-            &manifest.features.join(","),
+            &[manifest.features.join(",")]
+                .into_iter()
+                .chain(features.iter().map(|&feature| feature.to_owned()))
+                .collect::<Vec<_>>()
+                .join(","),
         ])
         .arg("--target-dir")
         .arg(objects)
@@ -103,7 +124,7 @@ pub fn build(name: &str, toolchain: &Toolchain, objects: &Path) -> Result<PathBu
         );
     process::run(&mut cargo).with_context(|| format!("image {name}"))?;
 
-    let images = target_dir().join("images");
+    let images = target_dir().join(folder);
     fs::create_dir_all(&images)?;
     let elf = images.join(format!("{name}.elf"));
     let built = objects.join(TARGET).join("image").join(&manifest.bin);

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use outrigger_xen::fake::{Domain, FakePages};
 use outrigger_xen::{
-    Access, Clock, CopyOp, DmaMap, DomId, EventChannels, EventError, GrantError, GrantRef, GrantTable,
+    Access, Clock, CopyOp, DmaMap, DomId, Ended, EventChannels, EventError, GrantError, GrantRef, GrantTable,
     Instant, Key, MapRequest, MappedPages, Port, Survivors,
 };
 
@@ -119,7 +119,11 @@ impl Survivors for Quiet {
         self.domain.unclaimed(dom)
     }
 
-    fn sweep(&self, most: usize) -> usize {
-        quiet(|| self.domain.sweep(most))
+    fn ended(&self) -> Option<Ended> {
+        self.domain.ended()
+    }
+
+    fn sweep(&self, dom: Option<DomId>, most: usize) -> bool {
+        quiet(|| self.domain.sweep(dom, most))
     }
 }

@@ -2,7 +2,7 @@
 
 use outrigger_xen::fake::{Domain, FakePages};
 use outrigger_xen::{
-    Access, Clock, CopyOp, DmaMap, DomId, EventChannels, EventError, GrantError, GrantRef, GrantTable,
+    Access, Clock, CopyOp, DmaMap, DomId, Ended, EventChannels, EventError, GrantError, GrantRef, GrantTable,
     Instant, Key, MapRequest, MappedPages, Port, Survivors,
 };
 
@@ -101,7 +101,11 @@ impl Survivors for Quiet {
         self.0.unclaimed(dom)
     }
 
-    fn sweep(&self, most: usize) -> usize {
-        quiet(|| self.0.sweep(most))
+    fn ended(&self) -> Option<Ended> {
+        self.0.ended()
+    }
+
+    fn sweep(&self, dom: Option<DomId>, most: usize) -> bool {
+        quiet(|| self.0.sweep(dom, most))
     }
 }

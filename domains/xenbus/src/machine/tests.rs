@@ -110,6 +110,10 @@ fn a_step_is_taken_only_where_it_may_be() {
                 assert!(phase != Phase::Draining || seen.released, "{context:?}");
             }
             Step::Close | Step::NoteClosing => assert!(there && !anew, "{context:?}"),
+            Step::GiveUp => {
+                let lost = matches!(seen.own, Some(State::Connected | State::Reconfigured));
+                assert!(phase == Phase::New && lost, "{context:?}");
+            }
             Step::Disconnect => assert_ne!(phase, Phase::Draining, "once: {context:?}"),
             Step::Reread => assert!(
                 phase == Phase::Connected && wanted && there && seen.changed,
@@ -154,7 +158,7 @@ fn nothing_goes_round_in_circles() {
                 }
                 Step::Reread => seen.changed = false,
                 Step::Reconfigure(state) => (seen.own, seen.changed) = (Some(state), false),
-                Step::Close => (phase, seen.own) = (Phase::Closing, Some(State::Closing)),
+                Step::Close | Step::GiveUp => (phase, seen.own) = (Phase::Closing, Some(State::Closing)),
                 Step::NoteClosing => phase = Phase::Closing,
                 Step::Disconnect => (phase, seen.released) = (Phase::Draining, true),
                 Step::Closed => {

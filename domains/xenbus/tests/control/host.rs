@@ -222,8 +222,8 @@ impl Host {
             ts.create_domain(domain);
         }
         let class: &'static Class = Box::leak(Box::new(Class::new(xen.domain(DD))));
-        let store: &'static XenStore<FakePages> = Box::leak(Box::new(xs.client(DD)));
         let clock: &'static Domain = Box::leak(Box::new(xen.domain(DD)));
+        let store: &'static XenStore<FakePages> = Box::leak(Box::new(clock.xenstore()));
         let backend: &'static Backend<'static, FakePages, Class> =
             Box::leak(Box::new(Backend::new(store, clock, class)));
         let run = Box::pin(async { match backend.run().await {} });
@@ -240,6 +240,29 @@ impl Host {
             devices: RefCell::default(),
             turns: Cell::new(0),
         }
+    }
+
+    /// The domain starts over in place, with or without what it has recorded; how many devices are served again before
+    /// XenStore has said a word.
+    pub fn restart(&mut self, sound: bool) -> usize {
+        let dd: &'static Domain = Box::leak(Box::new(self.xen.domain(DD)));
+        if sound {
+            dd.restart();
+        } else {
+            dd.restart_unsound();
+        }
+        self.begin_life(dd)
+    }
+
+    /// Fresh objects on a domain that has restarted.
+    pub fn begin_life(&mut self, dd: &'static Domain) -> usize {
+        self.class = Box::leak(Box::new(Class::new(dd.clone())));
+        self.store = Box::leak(Box::new(dd.xenstore()));
+        self.backend = Box::leak(Box::new(Backend::new(self.store, dd, self.class)));
+        let resumed = self.backend.resume();
+        let backend = self.backend;
+        self.run = RefCell::new(Box::pin(async { match backend.run().await {} }));
+        resumed
     }
 
     /// With one device that has its directory and its frontend at 1, and the control plane settled.
@@ -271,6 +294,7 @@ impl Host {
     pub fn turn(&self) -> bool {
         self.turns.set(self.turns.get() + 1);
         let _ = poll_once(self.run.borrow_mut().as_mut());
+        self.backend.sweep();
         let served = self.xs.serve();
         self.watch_over();
         served | self.store.poll()

@@ -6,4 +6,5 @@ mod changes;
 mod host;
 mod hostile;
 mod random;
+mod restart;
 mod sequences;

@@ -5,7 +5,8 @@
 //! * `Machine` – console, XenStore, shared info, memory and devices as this architecture is told of them;
 //! * `Processor` – the clock and the one wait (`outrigger_xen::{Clock, Cpu}`);
 //! * `mmio` – single register accesses; `barrier` – what orders them against memory;
-//! * `memory` – which pages are mapped, and how.
+//! * `memory` – which pages are mapped, and how;
+//! * `restart` – how a life ends and the next begins; `facts` – where it finds what it must know; `Backtrace`, `alive`.
 //!
 //! x86_64 (a PV guest, ARCHITECTURE "the seam to x86_64") comes as a second folder here.
 

@@ -26,7 +26,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use crate::{Access, DomId, Instant, Key, PAGE_SIZE};
+use crate::{Access, DomId, Ended, Instant, Key, PAGE_SIZE};
 
 pub use event::PortState;
 pub use grant::GrantInUse;
@@ -110,6 +110,7 @@ struct DomainState {
     pool_views: Vec<FakePages>,
     records: BTreeMap<Key, Record>,
     life: u32,
+    ended: Option<Ended>,
     steps: Rc<Steps>,
     ports: Ports,
     irqs: u32,
@@ -155,6 +156,7 @@ impl FakeXen {
                 pool_views: Vec::new(),
                 records: BTreeMap::new(),
                 life: 0,
+                ended: None,
                 steps: Rc::default(),
                 ports: Ports::default(),
                 irqs: 0,

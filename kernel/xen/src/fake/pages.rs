@@ -89,6 +89,8 @@ pub struct FakePages {
     pub(super) view: Rc<View>,
     /// In bytes.
     pub(super) len: usize,
+    /// Stores of fewer bytes are no steps: where they mean nothing before an index tells of them.
+    pub(super) least_step: usize,
 }
 
 impl FakePages {
@@ -104,6 +106,7 @@ impl FakePages {
     fn with_steps(pages: Vec<Rc<Page>>, own: bool, access: Access, steps: Option<Rc<Steps>>) -> Self {
         Self {
             len: pages.len() * PAGE_SIZE,
+            least_step: 1,
             pages: pages.into(),
             view: Rc::new(View {
                 own,
@@ -130,6 +133,7 @@ impl FakePages {
             pages: Rc::new([page.clone()]),
             view: self.view.clone(),
             len: PAGE_SIZE,
+            least_step: self.least_step,
         })
     }
 
@@ -230,6 +234,9 @@ impl FakePages {
     }
 
     fn store<const N: usize>(&self, at: usize, bytes: [u8; N]) {
+        if self.view.steps.as_ref().is_some_and(|steps| steps.is_over()) {
+            return;
+        }
         assert!(
             self.view.live.get(),
             "store at {at:#x} after the pages were unmapped"
@@ -239,7 +246,9 @@ impl FakePages {
             "store at {at:#x} through a read-only mapping"
         );
         let (page, offset) = self.place(at, N);
-        if let Some(steps) = &self.view.steps {
+        if let Some(steps) = &self.view.steps
+            && N >= self.least_step
+        {
             steps.take();
         }
         page.poke(offset, &bytes);

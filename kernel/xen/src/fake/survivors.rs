@@ -6,7 +6,11 @@ use std::vec::Vec;
 
 use super::pages::Page;
 use super::{Domain, FakePages, PAGE_SIZE};
-use crate::{Access, DomId, Key, Survivors};
+use crate::xenstore::XenStore;
+use crate::{Access, DomId, Ended, Instant, Key, Survivors};
+
+/// The kind of record that keeps a XenStore connection's place.
+const PLACE: u8 = Key::CLASS - 1;
 
 /// What a domain panics with when it was told to fail ([`Domain::crash_at`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +21,24 @@ pub struct Crash;
 pub(super) struct Steps {
     taken: Cell<u64>,
     crash_at: Cell<Option<u64>>,
+    /// This life has ended: what still runs of it, while a test unwinds and drops it, does nothing any more.
+    over: Cell<bool>,
 }
 
 impl Steps {
+    pub fn is_over(&self) -> bool {
+        self.over.get()
+    }
+
+    /// Those of the next life.
+    fn next_life(&self) -> Rc<Self> {
+        self.over.set(true);
+        Rc::new(Self {
+            taken: self.taken.clone(),
+            ..Self::default()
+        })
+    }
+
     /// One more is about to be done.
     ///
     /// # Panics
@@ -28,6 +47,7 @@ impl Steps {
         self.taken.set(self.taken.get() + 1);
         if self.crash_at.get() == Some(self.taken.get()) {
             self.crash_at.set(None);
+            self.over.set(true);
             std::panic::panic_any(Crash);
         }
     }
@@ -67,10 +87,16 @@ impl Domain {
     /// pool's pages are given out again, and every view of the earlier life is dead. The test begins the new life with
     /// fresh objects on this domain; drivers reset their devices.
     pub fn restart(&self) {
-        self.crash_never();
         let mut world = self.xen.0.borrow_mut();
+        let now = world.now;
         let domain = world.domain_mut(self.id);
         domain.life += 1;
+        domain.steps = domain.steps.next_life();
+        domain.ended = Some(Ended {
+            at: Instant(now),
+            reason: "a test".into(),
+            trace: Vec::new(),
+        });
         let mut ports = core::mem::take(&mut domain.ports);
         for mapping in domain.mappings.values_mut() {
             mapping.orphan();
@@ -93,7 +119,35 @@ impl Domain {
     /// Starts over, but nothing that was recorded can be believed: there are no records.
     pub fn restart_unsound(&self) {
         self.restart();
-        self.with(|domain| domain.records.clear());
+        // The connection's place is the kernel's, and has nothing to do with records.
+        self.with(|domain| domain.records.retain(|key, _| key.kind == PLACE));
+    }
+
+    /// A XenStore client for this life: the first life's connects, a later one's goes on where that was. Its indices' stores
+    /// are steps.
+    ///
+    /// # Panics
+    /// There is no room for where it keeps its place.
+    pub fn xenstore(&self) -> XenStore<FakePages> {
+        let xenstored = self.xen.xenstored();
+        let page = xenstored
+            .page_of(self.id)
+            .unwrap_or_else(|| xenstored.connect(self.id));
+        let mut page = FakePages::stepping(page.pages.to_vec(), true, Access::ReadWrite, self.steps());
+        page.least_step = 4;
+        let key = Key {
+            kind: PLACE,
+            frontend: self.id,
+            handle: 0,
+            part: 0,
+        };
+        let place = self.kept(key).or_else(|| self.keep(key, 16));
+        XenStore::in_life(
+            page,
+            || {},
+            place.expect("there is room for 16 bytes"),
+            self.life(),
+        )
     }
 
     /// The records as they are, for a test to look at or to damage; its stores are no steps.
@@ -173,6 +227,10 @@ impl Survivors for Domain {
         self.with(|domain| domain.life)
     }
 
+    fn ended(&self) -> Option<Ended> {
+        self.with(|domain| domain.ended.clone())
+    }
+
     fn unclaimed(&self, dom: DomId) -> usize {
         self.with(|domain| {
             let of_dom = domain.mappings.values().filter(|mapping| mapping.from == dom);
@@ -181,15 +239,17 @@ impl Survivors for Domain {
         })
     }
 
-    fn sweep(&self, most: usize) -> usize {
-        if self.unclaimed_pages() == 0 {
-            return 0;
-        }
-        self.hypercall();
+    fn sweep(&self, dom: Option<DomId>, most: usize) -> bool {
         let orphans: Vec<u32> = self.with(|domain| {
-            let orphans = domain.mappings.iter().filter(|(_, mapping)| mapping.is_orphan());
+            let orphans = domain
+                .mappings
+                .iter()
+                .filter(|(_, mapping)| mapping.is_orphan() && dom.is_none_or(|dom| dom == mapping.from));
             orphans.map(|(slot, _)| *slot).collect()
         });
+        if !orphans.is_empty() {
+            self.hypercall();
+        }
         let mut swept = 0;
         for slot in orphans {
             if swept >= most {
@@ -197,6 +257,6 @@ impl Survivors for Domain {
             }
             swept += self.xen.0.borrow_mut().unmap(self.id, slot).pages().count();
         }
-        self.unclaimed_pages()
+        self.unclaimed_pages() > 0
     }
 }

@@ -42,6 +42,11 @@ impl Calls {
         req_id
     }
 
+    /// Numbers requests so that replies to an earlier life are nobody's.
+    pub fn begin_life(&mut self, life: u32) {
+        self.last_req_id = life << 20;
+    }
+
     /// A number that no request in flight has.
     pub fn next_req_id(&mut self) -> u32 {
         loop {

@@ -59,6 +59,19 @@ impl<P: SharedPages> XenStore<P> {
         }
     }
 
+    /// Goes on with a connection that an earlier life of this domain had. `place` is 16 bytes that outlive a restart in
+    /// place; `life` counts the lives before this one, of which replies may still come. What they watched is watched until
+    /// [`reset_watches`](Self::reset_watches).
+    pub fn in_life(page: P, notify: impl Fn() + 'static, place: P, life: u32) -> Self
+    where
+        P: Clone,
+    {
+        let mut store = Self::new(page.clone(), notify);
+        store.pipe = RefCell::new(Pipe::keeping(page, place, life > 0));
+        store.calls.get_mut().begin_life(life);
+        store
+    }
+
     /// Moves bytes both ways as far as they go now, without waiting. True if any moved: then futures may have come
     /// further. To be called when the event comes.
     pub fn poll(&self) -> bool {

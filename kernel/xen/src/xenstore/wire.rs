@@ -80,12 +80,26 @@ pub enum Fault {
 /// Our end of the shared page. Our two indices are private; the page only ever receives them.
 pub(crate) struct Pipe<P> {
     page: P,
+    /// Where our indices and the rest of what is half way through are kept for the next life: two words.
+    place: Option<P>,
     req_prod: u32,
+    /// Bytes of a message that has begun and is not wholly in the ring.
+    unsent: u32,
     rsp_cons: u32,
+    /// Bytes of a message that an earlier life has begun to take.
+    skip: u32,
     out: VecDeque<u8>,
-    header: [u8; HEADER],
+    header: Option<Header>,
     body: Vec<u8>,
-    received: usize,
+}
+
+/// Bytes of the longest message.
+const MESSAGE_MAX: u32 = (HEADER + PAYLOAD_MAX) as u32;
+
+/// Where [`Pipe`] keeps its place.
+mod kept {
+    pub const OUT: usize = 0;
+    pub const IN: usize = 8;
 }
 
 impl<P: SharedPages> Pipe<P> {
@@ -93,12 +107,50 @@ impl<P: SharedPages> Pipe<P> {
         let (req_prod, rsp_cons) = (page.load_u32(at::REQ_PROD), page.load_u32(at::RSP_CONS));
         Self {
             page,
+            place: None,
             req_prod,
+            unsent: 0,
             rsp_cons,
+            skip: 0,
             out: VecDeque::new(),
-            header: [0; HEADER],
+            header: None,
             body: Vec::with_capacity(PAYLOAD_MAX),
-            received: 0,
+        }
+    }
+
+    /// A pipe that keeps its place in `place`, 16 bytes that outlive a restart in place; goes on where an earlier life was
+    /// (`resume`), if that is where the page can be.
+    pub fn keeping(page: P, place: P, resume: bool) -> Self {
+        let mut pipe = Self::new(page);
+        let half = |word: u64| ((word >> 32) as u32, word as u32);
+        let (req_prod, unsent) = half(place.load_u64(kept::OUT));
+        let (rsp_cons, skip) = half(place.load_u64(kept::IN));
+        let waiting = pipe.page.load_u32(at::RSP_PROD).wrapping_sub(rsp_cons);
+        let used = req_prod.wrapping_sub(pipe.page.load_u32(at::REQ_CONS));
+        if resume && waiting <= RING && used <= RING && unsent < MESSAGE_MAX && skip < MESSAGE_MAX {
+            (pipe.req_prod, pipe.unsent) = (req_prod, unsent);
+            (pipe.rsp_cons, pipe.skip) = (rsp_cons, skip);
+            // xenstored waits for the rest of a message whose end nobody knows any more. Only one that is longer than the
+            // ring can be in this state, and this client sends none but values of kilobytes.
+            pipe.out.extend(core::iter::repeat_n(0, unsent as usize));
+            pipe.page.release_u32(at::REQ_PROD, req_prod);
+            pipe.page.release_u32(at::RSP_CONS, rsp_cons);
+        }
+        pipe.place = Some(place);
+        pipe.keep_place();
+        pipe
+    }
+
+    fn keep_place(&self) {
+        if let Some(place) = &self.place {
+            let body = self
+                .header
+                .map_or(0, |header| header.len - self.body.len() as u32);
+            place.store_u64(kept::OUT, u64::from(self.req_prod) << 32 | u64::from(self.unsent));
+            place.store_u64(
+                kept::IN,
+                u64::from(self.rsp_cons) << 32 | u64::from(self.skip + body),
+            );
         }
     }
 
@@ -117,68 +169,103 @@ impl<P: SharedPages> Pipe<P> {
         self.out.extend(payload);
     }
 
-    /// Moves queued bytes into the request ring, as many as fit. True if it moved any.
+    /// Bytes of the first message in `out`, which has not begun.
+    fn next_message(&self) -> u32 {
+        let mut header = [0; HEADER];
+        header
+            .iter_mut()
+            .zip(&self.out)
+            .for_each(|(byte, next)| *byte = *next);
+        HEADER as u32 + Header::decode(&header).len
+    }
+
+    /// Moves queued bytes into the request ring, as many as fit; a message that fits the ring goes into it whole, so that
+    /// none is cut off by the end of this life. True if it moved any.
     pub fn send(&mut self) -> Result<bool, Fault> {
-        if self.out.is_empty() {
-            return Ok(false);
+        let before = self.req_prod;
+        while !self.out.is_empty() {
+            let used = self.req_prod.wrapping_sub(self.page.acquire_u32(at::REQ_CONS));
+            if used > RING {
+                return Err(Fault::Index {
+                    claimed: self.req_prod.wrapping_sub(used),
+                    ours: self.req_prod,
+                });
+            }
+            let room = RING - used;
+            let left = if self.unsent > 0 {
+                self.unsent
+            } else {
+                self.next_message()
+            };
+            let begins = self.unsent == 0 && left <= RING;
+            if room == 0 || (begins && room < left) {
+                break;
+            }
+            let fit = left.min(room);
+            for byte in self.out.drain(..fit as usize) {
+                self.page
+                    .store_u8(at::REQ + (self.req_prod % RING) as usize, byte);
+                self.req_prod = self.req_prod.wrapping_add(1);
+            }
+            self.unsent = left - fit;
+            self.keep_place();
+            self.page.release_u32(at::REQ_PROD, self.req_prod);
         }
-        let used = self.req_prod.wrapping_sub(self.page.acquire_u32(at::REQ_CONS));
-        if used > RING {
-            return Err(Fault::Index {
-                claimed: self.req_prod.wrapping_sub(used),
-                ours: self.req_prod,
-            });
-        }
-        let fit = self.out.len().min((RING - used) as usize);
-        for byte in self.out.drain(..fit) {
-            self.page
-                .store_u8(at::REQ + (self.req_prod % RING) as usize, byte);
-            self.req_prod = self.req_prod.wrapping_add(1);
-        }
-        self.page.release_u32(at::REQ_PROD, self.req_prod);
-        Ok(fit > 0)
+        Ok(self.req_prod != before)
     }
 
     /// Takes what is in the response ring now and hands over each message that became complete. True if it took anything.
     pub fn receive(&mut self, mut each: impl FnMut(Header, &[u8])) -> Result<bool, Fault> {
         let claimed = self.page.acquire_u32(at::RSP_PROD);
-        let waiting = claimed.wrapping_sub(self.rsp_cons);
-        if waiting > RING {
+        let before = self.rsp_cons;
+        if claimed.wrapping_sub(self.rsp_cons) > RING {
             return Err(Fault::Index {
                 claimed,
                 ours: self.rsp_cons,
             });
         }
-        for _ in 0..waiting {
-            let byte = self.page.load_u8(at::RSP + (self.rsp_cons % RING) as usize);
-            self.rsp_cons = self.rsp_cons.wrapping_add(1);
-            self.take(byte, &mut each)?;
-        }
-        if waiting > 0 {
-            self.page.release_u32(at::RSP_CONS, self.rsp_cons);
-        }
-        Ok(waiting > 0)
-    }
-
-    fn take(&mut self, byte: u8, each: &mut impl FnMut(Header, &[u8])) -> Result<(), Fault> {
-        if self.received < HEADER {
-            self.header[self.received] = byte;
-        } else {
-            self.body.push(byte);
-        }
-        self.received += 1;
-        if self.received < HEADER {
-            return Ok(());
-        }
-        let header = Header::decode(&self.header);
-        if header.len as usize > PAYLOAD_MAX {
-            return Err(Fault::Oversized(header.len));
-        }
-        if self.body.len() == header.len as usize {
+        loop {
+            let waiting = claimed.wrapping_sub(self.rsp_cons);
+            if self.skip > 0 {
+                let skipped = self.skip.min(waiting);
+                self.rsp_cons = self.rsp_cons.wrapping_add(skipped);
+                self.skip -= skipped;
+            }
+            let waiting = claimed.wrapping_sub(self.rsp_cons);
+            let header = match self.header {
+                Some(header) => header,
+                None if waiting < HEADER as u32 => break,
+                None => {
+                    let mut bytes = [0; HEADER];
+                    bytes.iter_mut().for_each(|byte| *byte = self.byte());
+                    let header = Header::decode(&bytes);
+                    if header.len as usize > PAYLOAD_MAX {
+                        return Err(Fault::Oversized(header.len));
+                    }
+                    *self.header.insert(header)
+                }
+            };
+            while self.body.len() < header.len as usize && self.rsp_cons != claimed {
+                let byte = self.byte();
+                self.body.push(byte);
+            }
+            if self.body.len() < header.len as usize {
+                break;
+            }
             each(header, &self.body);
             self.body.clear();
-            self.received = 0;
+            self.header = None;
         }
-        Ok(())
+        if self.rsp_cons != before {
+            self.keep_place();
+            self.page.release_u32(at::RSP_CONS, self.rsp_cons);
+        }
+        Ok(self.rsp_cons != before)
+    }
+
+    fn byte(&mut self) -> u8 {
+        let byte = self.page.load_u8(at::RSP + (self.rsp_cons % RING) as usize);
+        self.rsp_cons = self.rsp_cons.wrapping_add(1);
+        byte
     }
 }

@@ -84,6 +84,13 @@ pub fn alarm(line: &Line) -> Option<&'static str> {
     if line.text.contains("ommand line:") {
         return None;
     }
+    // A driver domain that restarts says why: as an error, unless it was asked to, or failed on purpose.
+    if line.text.contains(" ERROR restart ") {
+        return Some("a restart");
+    }
+    if line.text.contains(" INFO  restart ") {
+        return None;
+    }
     let lower = line.text.to_ascii_lowercase();
     let words = |text: &str, word: &str| {
         text.match_indices(word).any(|(at, _)| {
@@ -198,6 +205,7 @@ mod tests {
             "(XEN) Xen call trace:",
             "Call trace:",
             "panicked at src/main.rs:1:1:",
+            "[    8.62] ERROR restart 2: stuck for 50 ms",
         ] {
             assert!(alarm(&line("xen", text)).is_some(), "{text}");
         }
@@ -207,6 +215,7 @@ mod tests {
             "debugfs",
             "no panics_here",
             "bug fixed",
+            "[    8.62] INFO  restart 2: panicked at src/crash.rs:1:1: crash point",
         ] {
             assert!(alarm(&line("xen", text)).is_none(), "{text}");
         }

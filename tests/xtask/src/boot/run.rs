@@ -12,7 +12,7 @@ use outrigger::build::{DEFAULT_DEST, Request};
 use super::console::{self, Line, Report};
 use super::machine::{self, Board, Machine, Medium, Software};
 use super::tools::HostTools;
-use super::{Backend, Scenario, Start, medium, tree};
+use super::{Backend, Scenario, Start, medium, scenarios, tree};
 use crate::initramfs::{Archive, Sources};
 use crate::{dom0_program, fetch, image};
 
@@ -220,7 +220,12 @@ impl Runner {
         let (backend, host_tree) = match scenario.backend {
             Backend::Linux => ("linux", fs::read(&base)?),
             Backend::DriverDomain(machine) => {
-                let built = build_domains(machine, &base, dir)?;
+                let images = if scenarios::is_failing(scenario) {
+                    "crash-images"
+                } else {
+                    "images"
+                };
+                let built = build_domains(machine, &base, dir, images)?;
                 archive.files_from(&built, DEFAULT_DEST)?;
                 ("block", fs::read(built.join("host.dtb"))?)
             }
@@ -276,14 +281,14 @@ fn folder(scenario: &Scenario) -> PathBuf {
 }
 
 /// Lets the image builder make everything that Dom0 needs for the machine file `text`; returns the folder.
-fn build_domains(text: &str, base_dtb: &Path, dir: &Path) -> Result<PathBuf> {
+fn build_domains(text: &str, base_dtb: &Path, dir: &Path, images: &str) -> Result<PathBuf> {
     let machine = dir.join("machine.toml");
     fs::write(&machine, text)?;
     let out = dir.join("built");
     let request = Request {
         machine,
         base_dtb: base_dtb.to_owned(),
-        images: image::target_dir().join("images"),
+        images: image::target_dir().join(images),
         out: out.clone(),
         dest: DEFAULT_DEST.to_owned(),
     };

@@ -12,6 +12,7 @@ use super::{Backend, Content, Disk, Nic, Scenario, Slice, Start, Wire};
 pub const ALL: &[Scenario] = &[
     BLOCK,
     BLOCK_FIO,
+    RESTART,
     NET,
     LAN,
     U_BOOT,
@@ -114,6 +115,31 @@ const BLOCK_FIO: Scenario = Scenario {
         "driver domain ready",
         "fio verify=crc32c over the whole disk",
         "fio verify over two rings of four pages",
+        "xl shutdown of the driver domain",
+    ],
+    timeout: Duration::from_secs(900),
+};
+
+/// Whether its driver domains fail on purpose, as `crash=COUNT` on their command lines says.
+pub fn is_failing(scenario: &Scenario) -> bool {
+    scenario.name.starts_with("restart")
+}
+
+/// A driver domain that fails, again and again, under a guest that checks every block.
+const RESTART: Scenario = Scenario {
+    name: "restart",
+    backend: Backend::DriverDomain(BLOCK_MACHINE),
+    start: Start::Qemu,
+    disks: &[SYSTEM_DISK, WHOLE_DISK],
+    gic: 2,
+    nic: None,
+    fio: true,
+    outrigger: false,
+    checks: &[
+        "driver domain ready",
+        "xl reboot is a restart in place",
+        "fio verify through 60 failures of every kind",
+        "nothing is left behind",
         "xl shutdown of the driver domain",
     ],
     timeout: Duration::from_secs(900),

@@ -1,7 +1,8 @@
-//! Faults. The program runs with interrupts masked and expects no exception, so each one is a bug of ours or of the
-//! machine: say all there is to say, and end the domain.
+//! Faults, and the watchdog's last word. Each ends this life, and a new one begins (`restart.rs`).
 
 use core::fmt;
+
+use super::backtrace::{self, Backtrace};
 
 /// What `boot/aarch64/entry.S` stores, in that order.
 #[repr(C)]
@@ -15,6 +16,9 @@ struct Frame {
 }
 
 const _: () = assert!(size_of::<Frame>() == 288);
+
+/// Vectors of interrupts: only the watchdog's comes this far.
+const WATCHDOG: [u64; 2] = [1, 5];
 
 /// The exception class of ESR_EL1 (Arm ARM D24.2.40), in words.
 fn class(esr: u64) -> &'static str {
@@ -38,20 +42,24 @@ struct Dump<'a>(&'a Frame, u64);
 
 impl fmt::Display for Dump<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let frame = self.0;
-        writeln!(
-            f,
-            "{} (vector {}): pc {:#x} far {:#x} esr {:#x} spsr {:#x} sp {:#x}",
-            class(frame.esr),
-            self.1,
-            frame.elr,
-            frame.far,
-            frame.esr,
-            frame.spsr,
-            frame.sp
-        )?;
+        let Self(frame, vector) = self;
+        if WATCHDOG.contains(vector) {
+            write!(f, "stuck for 50 ms: pc {:#x}", frame.elr)?;
+        } else {
+            let kind = if backtrace::is_guard(frame.far) {
+                "stack overflow"
+            } else {
+                class(frame.esr)
+            };
+            write!(
+                f,
+                "{kind} (vector {vector}): pc {:#x} far {:#x} esr {:#x} spsr {:#x}",
+                frame.elr, frame.far, frame.esr, frame.spsr
+            )?;
+        }
+        write!(f, " sp {:#x}", frame.sp)?;
         for (i, x) in frame.x.iter().enumerate() {
-            write!(f, "  x{i:<2} {x:016x}{}", if i % 4 == 3 { "\n" } else { "" })?;
+            write!(f, " x{i} {x:x}")?;
         }
         Ok(())
     }
@@ -60,5 +68,9 @@ impl fmt::Display for Dump<'_> {
 /// The common end of all vectors.
 #[unsafe(no_mangle)]
 extern "C" fn outrigger_exception(vector: u64, frame: &Frame) -> ! {
-    crate::fatal(format_args!("{}", Dump(frame, vector)))
+    let trace = Backtrace::from(frame.sp);
+    crate::restart::fail(
+        format_args!("{}", Dump(frame, vector)),
+        [frame.elr, frame.x[30]].into_iter().chain(trace),
+    )
 }

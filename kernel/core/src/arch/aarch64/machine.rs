@@ -1,31 +1,34 @@
 //! What Xen's device tree tells a guest on Arm, and the memory map that follows from it.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
+use dtoolkit::Node;
 use dtoolkit::fdt::{Fdt, FdtNode};
-use dtoolkit::{Node, Property};
 use outrigger_devices::DmaReach;
 use outrigger_xen::{PAGE_SIZE, Port};
 use xen_unikernel_abi::hvm::{
     HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN, HVM_PARAM_STORE_EVTCHN, HVM_PARAM_STORE_PFN,
 };
 
-use super::SPI_BASE;
-use super::gic::{Gic, Trigger};
+use super::gic::Gic;
 use super::mmu::{CannotMap, Mmu, Use};
+use super::passthrough::{device, interrupts, is_coherent, reach, regions};
 use super::processor::Processor;
-use super::timer::Timer;
+use super::timer::{self, Timer};
 use crate::hypercalls::{Errno, hvm_param, yield_processor};
 use crate::pages::Pages;
-use crate::{Device, Registers, Shared, heap};
+use crate::survivors::facts::Facts;
+use crate::{Device, Shared, heap, survivors};
 
 /// Everything above `arch` needs to know of the machine it runs on.
 pub(crate) struct Description {
     pub(crate) command_line: &'static str,
     pub(crate) processor: Processor,
+    /// What outlives a restart.
+    pub(crate) survivors: Shared,
     /// Pages of our own RAM beside the heap.
     pub(crate) pages: Pages,
     /// Address space, mapped in stage 1, where Xen's own pages and granted pages may appear.
@@ -44,6 +47,7 @@ pub(crate) struct Description {
 pub(crate) enum Unusable {
     DeviceTree(&'static str),
     PageTables,
+    Survivors,
     Hypercall(Errno),
 }
 
@@ -55,6 +59,7 @@ impl fmt::Display for Unusable {
                 f,
                 "its memory map needs more page tables, or more address bits, than there are"
             ),
+            Self::Survivors => f.write_str("what an earlier life has left makes no sense"),
             Self::Hypercall(Errno(errno)) => {
                 write!(f, "Xen refuses its console's or XenStore's place: error {errno}")
             }
@@ -75,10 +80,12 @@ impl From<Errno> for Unusable {
 }
 
 unsafe extern "C" {
+    static __survivors: u8;
     static __image_start: u8;
     static __rodata_start: u8;
     static __data_start: u8;
     static __stack_guard: u8;
+    static __stack_top: u8;
     static __fault_stack_guard: u8;
     static __image_end: u8;
 }
@@ -93,18 +100,49 @@ macro_rules! symbol {
 /// Bytes a page.
 const PAGE: u64 = PAGE_SIZE as u64;
 
+/// The program's stack.
+pub(super) fn stack() -> Range<u64> {
+    symbol!(__stack_guard) + PAGE..symbol!(__stack_top)
+}
+
+/// The pages below the program's stack and the exceptions'.
+pub(super) fn stack_guards() -> [u64; 2] {
+    [symbol!(__stack_guard), symbol!(__fault_stack_guard)]
+}
+
+/// The image's code.
+pub(super) fn code() -> Range<u64> {
+    symbol!(__image_start)..symbol!(__rodata_start)
+}
+
+/// What outlives a restart in place.
+fn survivors() -> Shared {
+    // SAFETY: RAM below the image, which is mapped from the entry on, and which nothing but survivors lies in.
+    unsafe { Shared::new(symbol!(__survivors) as usize, survivors::LEN) }
+}
+
+/// The page of facts in it.
+pub(crate) fn facts() -> Shared {
+    survivors().part(survivors::FACTS, PAGE_SIZE)
+}
+
 /// Largest device tree believed.
 const DEVICE_TREE_MAX: usize = 2 << 20;
 
-/// As much of the window for devices' pages is used (`grant.rs`).
-const WINDOW_MAX: u64 = 64 << 20;
+/// As much of the window for devices' pages is used.
+const WINDOW_MAX: u64 = survivors::DMA_SLOTS as u64 * PAGE;
 
 /// Learns what there is, maps it, and gives the heap its memory.
 ///
 /// # Safety
-/// Called once, first of all, with the address that the boot protocol gave us, which the early map covers.
-pub(crate) unsafe fn describe(device_tree: usize) -> Result<Description, Unusable> {
-    let timer = Timer::new();
+/// Called once a life, first of all, with the address that the boot protocol gave us, which the early map covers.
+pub(crate) unsafe fn describe(device_tree: usize, is_first_life: bool) -> Result<Description, Unusable> {
+    let facts = if is_first_life {
+        Facts::begin(facts(), device_tree as u64, timer::count())
+    } else {
+        Facts::take_over(facts()).map_err(|_| Unusable::Survivors)?
+    };
+    let timer = Timer::new(facts.clock_start());
     // SAFETY: the header's totalsize word; the whole blob lies in RAM that nothing else uses, for ever (below).
     let blob: &'static [u8] = unsafe {
         let size = u32::from_be(*((device_tree + 4) as *const u32)) as usize;
@@ -117,6 +155,11 @@ pub(crate) unsafe fn describe(device_tree: usize) -> Result<Description, Unusabl
         .filter(|node| node.name_without_address() == "memory")
         .find_map(|node| regions(&node).next())
         .ok_or(Unusable::DeviceTree("no memory"))?;
+    if ram.start != symbol!(__survivors) {
+        return Err(Unusable::DeviceTree(
+            "memory does not begin where the image was linked for",
+        ));
+    }
     let hypervisor = tree
         .find_node("/hypervisor")
         .ok_or(Unusable::DeviceTree("no hypervisor"))?;
@@ -147,6 +190,10 @@ pub(crate) unsafe fn describe(device_tree: usize) -> Result<Description, Unusabl
     mmu.guard(symbol!(__fault_stack_guard))?;
     mmu.map(symbol!(__image_start)..symbol!(__rodata_start), Use::Code)?;
     mmu.map(symbol!(__rodata_start)..symbol!(__data_start), Use::Constants)?;
+    // The next life reads it again.
+    let tree_start = device_tree as u64 & !(PAGE - 1);
+    let tree_end = (device_tree as u64 + blob.len() as u64).next_multiple_of(PAGE);
+    mmu.map(tree_start..tree_end, Use::Constants)?;
     mmu.map(ram.clone(), Use::Data)?;
     mmu.map(window.clone(), Use::Data)?;
     mmu.map(distributor.clone(), Use::Device)?;
@@ -188,8 +235,6 @@ pub(crate) unsafe fn describe(device_tree: usize) -> Result<Description, Unusabl
     unsafe { mmu.activate() };
 
     // The larger of what lies below and above the device tree, half of it heap, half of it pages.
-    let tree_start = device_tree as u64 & !(PAGE - 1);
-    let tree_end = (device_tree as u64 + blob.len() as u64).next_multiple_of(PAGE);
     let below = symbol!(__image_end)..tree_start.clamp(symbol!(__image_end), ram.end);
     let above = tree_end.clamp(symbol!(__image_end), ram.end)..ram.end;
     let free = if below.end - below.start >= above.end - above.start {
@@ -220,7 +265,7 @@ pub(crate) unsafe fn describe(device_tree: usize) -> Result<Description, Unusabl
         .first()
         .ok_or(Unusable::DeviceTree("hypervisor has no interrupt"))?
         .0;
-    let mut processor = Processor::new(gic, timer, events);
+    let mut processor = Processor::new(gic, timer, events, facts);
 
     let mut devices = Vec::new();
     for node in passthrough.iter().flat_map(|node| node.children()) {
@@ -243,6 +288,7 @@ pub(crate) unsafe fn describe(device_tree: usize) -> Result<Description, Unusabl
     Ok(Description {
         command_line: command_line.leak(),
         processor,
+        survivors: survivors(),
         pages,
         window,
         dma_window,
@@ -267,109 +313,4 @@ fn store_frame() -> Result<(u64, bool), Errno> {
         }
         late = true;
     }
-}
-
-/// The address ranges of a node's `reg`. Impossible ones are left out.
-fn regions<'a>(node: &FdtNode<'a>) -> impl Iterator<Item = Range<u64>> + use<'a> {
-    node.reg().ok().flatten().into_iter().flatten().filter_map(|reg| {
-        let start = reg.address::<u64>().ok()?;
-        let size = reg.size::<u64>().ok()?;
-        Some(start..start.checked_add(size)?)
-    })
-}
-
-/// The GIC interrupts of a node's `interrupts`: three cells each, type (0 SPI, 1 PPI), number, flags.
-fn interrupts(node: &FdtNode<'_>) -> Vec<(u32, Trigger)> {
-    let cells = node
-        .property("interrupts")
-        .map(|property| property.value().to_vec())
-        .unwrap_or_default();
-    let decode = |cell: &[u8; 12]| {
-        let word = |i: usize| u32::from_be_bytes([cell[i], cell[i + 1], cell[i + 2], cell[i + 3]]);
-        let base = if word(0) == 0 { SPI_BASE } else { 16 };
-        let trigger = if word(8) & 3 != 0 {
-            Trigger::Edge
-        } else {
-            Trigger::Level
-        };
-        (base + (word(4) & 0x3ff), trigger)
-    };
-    cells.as_chunks().0.iter().map(decode).collect()
-}
-
-/// A passed-through device. Its name is its alias, which the image builder chose (`virtio0`), or its node's.
-fn device(
-    tree: &Fdt<'static>,
-    node: &FdtNode<'static>,
-    processor: &mut Processor,
-    reach: DmaReach,
-) -> Result<Device, Unusable> {
-    let alias = tree.find_node("/aliases").and_then(|aliases| {
-        let is_ours = |path: &str| path.strip_prefix("/passthrough/") == Some(node.name());
-        aliases
-            .properties()
-            .find(|alias| {
-                core::str::from_utf8(alias.value()).is_ok_and(|path| is_ours(path.trim_end_matches('\0')))
-            })
-            .map(|alias| alias.name().to_string())
-    });
-    let mut lines = Vec::new();
-    for (interrupt, trigger) in interrupts(node) {
-        lines.push(
-            processor
-                .bind(interrupt, trigger)
-                .ok_or(Unusable::DeviceTree("more than 32 device interrupts"))?,
-        );
-    }
-    Ok(Device {
-        name: alias.unwrap_or_else(|| node.name().to_string()),
-        compatible: node
-            .compatible()
-            .map(|names| names.map(String::from).collect())
-            .unwrap_or_default(),
-        registers: regions(node)
-            // SAFETY: mapped as device memory by `describe`, from the node that says it is a device of ours.
-            .map(|range| unsafe { Registers::new(range.start as usize, (range.end - range.start) as usize) })
-            .collect(),
-        interrupts: lines,
-        properties: node
-            .properties()
-            .map(|property| (property.name().to_string(), property.value().to_vec()))
-            .collect(),
-        reach: DmaReach {
-            coherent: is_coherent(node),
-            ..reach
-        },
-    })
-}
-
-/// Whether the device sees what the caches hold.
-fn is_coherent(node: &FdtNode<'_>) -> bool {
-    node.property("dma-coherent").is_some()
-}
-
-/// What devices on a bus reach of memory: the largest of its `dma-ranges` (the device's address, the processor's, length;
-/// two cells each, as the image builder writes them); everything if it has none.
-fn reach(bus: &FdtNode<'_>) -> DmaReach {
-    let ranges = bus
-        .property("dma-ranges")
-        .map(|property| property.value().to_vec())
-        .unwrap_or_default();
-    let decode = |cell: &[u8; 24]| {
-        let [device, start, length] = [0, 8, 16].map(|at| {
-            let mut word = [0; 8];
-            word.copy_from_slice(&cell[at..at + 8]);
-            u64::from_be_bytes(word)
-        });
-        DmaReach {
-            start,
-            end: start.saturating_add(length),
-            offset: device.wrapping_sub(start),
-            ..DmaReach::ALL
-        }
-    };
-    let windows = ranges.as_chunks().0.iter().map(decode);
-    windows
-        .max_by_key(|window| window.end - window.start)
-        .unwrap_or(DmaReach::ALL)
 }

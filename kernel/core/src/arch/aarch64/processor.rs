@@ -1,12 +1,19 @@
 //! The one virtual CPU: its clock, and the wait that takes interrupts without ever being interrupted.
 
 use alloc::vec::Vec;
+use core::arch::asm;
+use core::time::Duration;
 
 use aarch64_cpu::asm::wfi;
 use outrigger_xen::{Clock, Cpu, Instant, Wake};
 
 use super::gic::{Gic, Priority, Trigger};
 use super::timer::{self, Timer};
+use super::watchdog;
+use crate::Shared;
+#[cfg(feature = "crash-points")]
+use crate::crash::CrashPoints;
+use crate::survivors::facts::Facts;
 
 /// Clock, interrupt controller, and what is bound to it.
 pub struct Processor {
@@ -19,12 +26,25 @@ pub struct Processor {
     /// Device interrupts taken by the last wait: they end when the driver has quieted its device.
     taken: u32,
     timer_runs: bool,
+    /// It runs for the watchdog.
+    ticks: bool,
+    /// The interrupts between acknowledgement and end are survivors: only their own end frees the controller for others.
+    facts: Facts<Shared>,
+    /// The program is watched while it runs.
+    watched: bool,
+    #[cfg(feature = "crash-points")]
+    pub(crate) crash_points: Option<CrashPoints>,
 }
 
 impl Processor {
-    pub(super) fn new(gic: Gic, timer: Timer, events: u32) -> Self {
+    pub(super) fn new(gic: Gic, timer: Timer, events: u32, facts: Facts<Shared>) -> Self {
+        // What the earlier life was in the midst of; the innermost first.
+        for interrupt in facts.take_in_service().into_iter().flatten() {
+            gic.end(interrupt);
+        }
         gic.enable(events, Trigger::Level, Priority::High);
-        gic.enable(timer::INTERRUPT, Trigger::Level, Priority::High);
+        gic.enable(timer::INTERRUPT, Trigger::Level, Priority::Timer);
+        watchdog::prepare(timer.counts(watchdog::TICK_NS), gic.cpu_interface());
         Self {
             gic,
             timer,
@@ -32,6 +52,11 @@ impl Processor {
             devices: Vec::new(),
             taken: 0,
             timer_runs: false,
+            ticks: false,
+            facts,
+            watched: false,
+            #[cfg(feature = "crash-points")]
+            crash_points: None,
         }
     }
 
@@ -51,6 +76,7 @@ impl Processor {
             let bit = self.taken.trailing_zeros();
             self.taken &= self.taken - 1;
             self.gic.end(self.devices[bit as usize]);
+            self.facts.set_taken(None);
         }
     }
 
@@ -65,26 +91,34 @@ impl Processor {
         // Each interrupt is taken once at most: a device that keeps its line up stays active until the next wait.
         while let Some(interrupt) = self.gic.acknowledge() {
             any = true;
+            self.facts.set_in_service(Some(interrupt));
             if let Some(bit) = self.devices.iter().position(|device| *device == interrupt) {
                 wake.devices |= 1 << bit;
                 self.taken |= 1 << bit;
+                self.facts.set_taken(Some(interrupt));
+                self.facts.set_in_service(None);
                 continue;
             }
             if interrupt == timer::INTERRUPT {
                 wake.timer = true;
-                self.timer.stop();
-                self.timer_runs = false;
+                self.stop_timer();
             } else if interrupt == self.events {
                 wake.events = true;
             }
             self.gic.end(interrupt);
+            self.facts.set_in_service(None);
         }
         any
     }
-}
 
-impl Cpu for Processor {
-    fn wait(&mut self, deadline: Option<Instant>) -> Wake {
+    fn stop_timer(&mut self) {
+        self.timer.stop();
+        (self.timer_runs, self.ticks) = (false, false);
+    }
+
+    /// Waits with every interrupt let through to us, and none to the program.
+    #[inline]
+    fn wait_unwatched(&mut self, deadline: Option<Instant>) -> Wake {
         self.end_taken();
         let mut wake = Wake::default();
         if self.collect(&mut wake) {
@@ -97,12 +131,9 @@ impl Cpu for Processor {
             }
             Some(deadline) => {
                 self.timer.set(deadline);
-                self.timer_runs = true;
+                (self.timer_runs, self.ticks) = (true, false);
             }
-            None if self.timer_runs => {
-                self.timer.stop();
-                self.timer_runs = false;
-            }
+            None if self.timer_runs => self.stop_timer(),
             None => {}
         }
         while !self.collect(&mut wake) {
@@ -111,11 +142,77 @@ impl Cpu for Processor {
         }
         wake
     }
+
+    /// If a failure is due before the next tick, the tick is that failure.
+    #[cfg(feature = "crash-points")]
+    fn plan_crash(&mut self, wake: Wake) {
+        let now = self.timer.now();
+        let Some(points) = &mut self.crash_points else {
+            return;
+        };
+        if let Some(at) = points.next(now, wake.devices != 0)
+            && at < now.after(Duration::from_nanos(watchdog::TICK_NS))
+        {
+            self.timer.set(at);
+            watchdog::detour(crate::crash::fail);
+        }
+    }
+
+    /// Lets the timer's ticks through to the program.
+    #[inline]
+    fn watch(&mut self, wake: Wake) {
+        if !self.ticks {
+            let tick = Duration::from_nanos(watchdog::TICK_NS);
+            self.timer.set(self.timer.now().after(tick));
+            (self.timer_runs, self.ticks) = (true, true);
+        }
+        #[cfg(feature = "crash-points")]
+        self.plan_crash(wake);
+        #[cfg(not(feature = "crash-points"))]
+        let _ = wake;
+        watchdog::alive();
+        self.gic.mask(true);
+        // SAFETY: the one interrupt that is let through is counted by `tick` in entry.S, which keeps every register.
+        unsafe { asm!("msr daifclr, #2", options(nomem, nostack)) };
+    }
+}
+
+impl Cpu for Processor {
+    fn wait(&mut self, deadline: Option<Instant>) -> Wake {
+        if !self.watched {
+            return self.wait_unwatched(deadline);
+        }
+        // SAFETY: masks interrupts.
+        unsafe { asm!("msr daifset, #2", options(nomem, nostack)) };
+        self.gic.mask(false);
+        let wake = self.wait_unwatched(deadline);
+        self.watch(wake);
+        wake
+    }
+
+    fn be_watched(&mut self) {
+        self.watched = true;
+        self.watch(Wake::default());
+    }
 }
 
 impl Clock for Timer {
     #[inline]
     fn now(&self) -> Instant {
         Timer::now(self)
+    }
+
+    fn still_alive(&self) {
+        watchdog::alive();
+    }
+}
+
+impl Clock for Processor {
+    fn now(&self) -> Instant {
+        self.timer.now()
+    }
+
+    fn still_alive(&self) {
+        watchdog::alive();
     }
 }

@@ -124,6 +124,14 @@ impl XenStored {
         page
     }
 
+    /// The ring page of a domain's connection, if it has one.
+    pub fn page_of(&self, domain: DomId) -> Option<FakePages> {
+        let state = self.state.borrow();
+        let mut connections = state.connections.iter();
+        let connection = connections.find(|connection| connection.domain == domain)?;
+        Some(connection.page.clone())
+    }
+
     /// A connection for a domain, with the client on top.
     pub fn client(&self, domain: DomId) -> XenStore<FakePages> {
         XenStore::new(self.connect(domain), || {})

@@ -17,16 +17,23 @@ pub(crate) enum Trigger {
     Level,
 }
 
-/// Interrupts that end soonest come first: events before devices.
+/// Interrupts that end soonest come first: events before devices. Before all comes the timer, the only one that is let
+/// through to the program while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Priority {
+    Timer,
     High,
     Normal,
 }
 
+/// The mask that lets every interrupt through, and the one that lets only [`Priority::Timer`] through.
+const ALL: u8 = 0xff;
+const TIMER_ONLY: u8 = 0x60;
+
 impl Priority {
     fn byte(self) -> u8 {
         match self {
+            Self::Timer => 0x40,
             Self::High => 0x80,
             Self::Normal => 0xa0,
         }
@@ -58,6 +65,24 @@ impl Gic {
         match self {
             Self::V2(gic) => gic.enable(interrupt, trigger, priority),
             Self::V3(gic) => gic.enable(interrupt, trigger, priority),
+        }
+    }
+
+    /// Lets only the timer's interrupt through, or every one.
+    #[inline]
+    pub(crate) fn mask(&self, timer_only: bool) {
+        let priority = if timer_only { TIMER_ONLY } else { ALL };
+        match self {
+            Self::V2(gic) => gic.mask(priority),
+            Self::V3(gic) => gic.mask(priority),
+        }
+    }
+
+    /// The address of a version 2's CPU interface; 0 for version 3.
+    pub(crate) fn cpu_interface(&self) -> usize {
+        match self {
+            Self::V2(gic) => gic.cpu_interface(),
+            Self::V3(_) => 0,
         }
     }
 

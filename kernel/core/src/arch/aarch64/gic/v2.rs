@@ -41,6 +41,16 @@ impl GicV2 {
         }
     }
 
+    pub(super) fn cpu_interface(&self) -> usize {
+        self.cpu_interface
+    }
+
+    #[inline]
+    pub(super) fn mask(&self, priority: u8) {
+        // SAFETY: mapped (`new`); interrupts of lower priority wait.
+        unsafe { write_u32(self.cpu_interface + GICC_PMR, priority.into()) };
+    }
+
     #[inline]
     pub(super) fn acknowledge(&self) -> u32 {
         // SAFETY: mapped (`new`). Bits 12:10 name the sender of a software interrupt and are not the number's.

@@ -65,6 +65,12 @@ impl GicV3 {
     }
 
     #[inline]
+    pub(super) fn mask(&self, priority: u8) {
+        // SAFETY: ICC_PMR_EL1; interrupts of lower priority wait.
+        unsafe { asm!("msr S3_0_C4_C6_0, {0}", "isb", in(reg) u64::from(priority), options(nostack)) };
+    }
+
+    #[inline]
     pub(super) fn acknowledge(&self) -> u32 {
         let interrupt: u64;
         // SAFETY: ICC_IAR1_EL1; system register access is enabled (`new`). The barrier makes the acknowledgement take

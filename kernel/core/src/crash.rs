@@ -1,0 +1,99 @@
+//! For images of tests: lives that fail at random places. `crash=COUNT` on the command line: so many times in all, each a few
+//! milliseconds after a device has interrupted, at whatever instruction the program is then, in every way there is in turn.
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+
+use outrigger_xen::Instant;
+
+use crate::survivors::facts::Facts;
+use crate::{Shared, arch};
+
+/// Latest failure after an interrupt.
+const LATEST: Duration = Duration::from_millis(8);
+
+/// When the next failure is due.
+pub(crate) struct CrashPoints {
+    facts: Facts<Shared>,
+    count: u64,
+    at: Option<Instant>,
+    random: u64,
+}
+
+/// This life's end was wanted.
+static WANTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether this life's end was wanted.
+pub(crate) fn is_wanted() -> bool {
+    WANTED.load(Ordering::Relaxed)
+}
+
+impl CrashPoints {
+    pub(crate) fn new(facts: Facts<Shared>, count: u64, seed: u64) -> Self {
+        Self {
+            facts,
+            count,
+            at: None,
+            random: seed | 1,
+        }
+    }
+
+    fn random(&mut self, below: Duration) -> Duration {
+        // xorshift64
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        Duration::from_nanos(self.random % below.as_nanos() as u64)
+    }
+
+    /// The moment to fail at, from `now` on; soon, if it has come while the domain slept.
+    pub(crate) fn next(&mut self, now: Instant, device: bool) -> Option<Instant> {
+        if self.at.is_none() && device && self.facts.injected() < self.count {
+            self.at = Some(now.after(self.random(LATEST)));
+        }
+        let at = self.at?;
+        Some(at.max(now.after(self.random(Duration::from_micros(40)))))
+    }
+}
+
+/// Fails, in the next of the ways there are.
+pub(crate) fn fail() -> ! {
+    let facts = Facts::<Shared>::at(arch::current::facts());
+    let count = facts.injected();
+    facts.set_injected(count + 1);
+    WANTED.store(true, Ordering::Relaxed);
+    match count % 6 {
+        0 => panic!("crash point"),
+        1 => arch::current::abort_data(),
+        2 => arch::current::abort_instruction(),
+        3 => stuck(),
+        4 => {
+            overflow(&[count; 64]);
+        }
+        _ => exhaust(),
+    }
+    unreachable!("it has failed")
+}
+
+fn stuck() -> ! {
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+/// Deeper and deeper.
+#[expect(unconditional_recursion, reason = "that is the point")]
+#[inline(never)]
+fn overflow(frame: &[u64; 64]) -> u64 {
+    let mut deeper = *frame;
+    deeper[0] += 1;
+    overflow(core::hint::black_box(&deeper)) + deeper[63]
+}
+
+fn exhaust() {
+    let mut all: Vec<Vec<u8>> = Vec::new();
+    loop {
+        all.push(core::hint::black_box(alloc::vec![1; 1 << 16]));
+    }
+}

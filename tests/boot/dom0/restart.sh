@@ -1,0 +1,45 @@
+# Checks of restarts in place. The images of these scenarios fail when `crash=COUNT` says so, so many times in all, each time
+# soon after a device has interrupted.
+
+# start_failing COUNT: the driver domain `block`.
+start_failing() {
+    sed -i "s/^cmdline = \"\(.*\)\"/cmdline = \"\1 crash=$1\"/" /etc/xen/outrigger/block.cfg
+    start_block
+}
+
+lives() {
+    xenstore-read "/local/domain/$(xl domid block)/data/restart/count" 2>/dev/null || echo 0
+}
+
+has_lived() {
+    [ "$(lives)" -ge "$1" ]
+}
+
+# The same domain goes on, and says so; a guest that uses its disk meanwhile notices nothing.
+reboot_in_place() {
+    before=$(xl domid block)
+    xl reboot block
+    wait_for 20 said block "asked to reboot"
+    wait_for 20 has_lived 1
+    [ "$(xl domid block)" = "$before" ]
+}
+
+# verify_through COUNT: every block with a checksum, while the driver domain fails COUNT times.
+verify_through() {
+    guest verifier verify "$LARGE" "$(disk virtio1 xvda w)"
+    finish verifier 600
+    say value restarts "$(lives)"
+    has_lived "$1"
+    for kind in "crash point" "data abort" "instruction abort" "stuck for" "stack overflow" "allocation"; do
+        said block "$kind"
+    done
+}
+
+# No device, no node, and the same domain.
+nothing_left() {
+    wait_for 20 no_devices
+}
+
+no_devices() {
+    ! xenstore-ls "/local/domain/$(xl domid block)/backend/vbd" | grep -q state
+}
