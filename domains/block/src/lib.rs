@@ -30,6 +30,7 @@ mod journal;
 mod persistent;
 mod read;
 mod reader;
+mod report;
 mod ring;
 mod service;
 mod sets;

@@ -162,7 +162,13 @@ impl<H: Hypervisor, D: NetDevice, M: SharedPages> DeviceClass for Net<'_, H, D, 
         let state = self.state.borrow();
         let words = |nic: &Nic<D>| {
             let link = if nic.has_carrier() { "up" } else { "down" };
-            (nic.name.clone(), format!("link={link} {}", nic.counters))
+            let mut words = format!("link={link} {}", nic.counters);
+            nic.device.report(&mut |fault, count| {
+                if count > 0 {
+                    words.push_str(&format!(" card-{fault}={count}"));
+                }
+            });
+            (nic.name.clone(), words)
         };
         state.nics.iter().map(words).collect()
     }
