@@ -61,8 +61,11 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
             names => names?,
         };
         let number = |name: &str| parse_u32(name.as_bytes()).filter(|number| number.to_string() == *name);
-        let mut numbers: Vec<u32> = names.iter().filter_map(|name| number(name)).collect();
-        numbers.sort_unstable();
+        let mut numbers: Vec<u32> = Vec::new();
+        // They are few, and a sort would be kilobytes of code.
+        for number in names.iter().filter_map(|name| number(name)) {
+            numbers.insert(numbers.partition_point(|other| *other < number), number);
+        }
         Ok(numbers)
     }
 

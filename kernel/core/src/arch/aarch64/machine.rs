@@ -267,12 +267,14 @@ pub(crate) unsafe fn describe(device_tree: usize, is_first_life: bool) -> Result
         .0;
     let mut processor = Processor::new(gic, timer, events, facts);
 
-    let mut devices = Vec::new();
+    let mut devices: Vec<Device> = Vec::new();
     for node in passthrough.iter().flat_map(|node| node.children()) {
-        devices.push(device(&tree, &node, &mut processor, reach)?);
+        let device = device(&tree, &node, &mut processor, reach)?;
+        // They are few, and a sort would be kilobytes of code.
+        let order = |device: &Device| (device.name.len(), device.name.clone());
+        let place = devices.partition_point(|other| order(other) < order(&device));
+        devices.insert(place, device);
     }
-    devices
-        .sort_by(|a: &Device, b: &Device| a.name.len().cmp(&b.name.len()).then_with(|| a.name.cmp(&b.name)));
 
     let command_line = tree
         .chosen()
