@@ -69,6 +69,12 @@ impl Class {
         CLASSES.iter().map(|(name, _)| *name)
     }
 
+    /// What `count` devices of a class are called whose drivers all have one alias.
+    pub fn device_names(&self, count: usize) -> Vec<String> {
+        let alias = self.manifest.drivers.first().map_or("", |driver| &driver.alias);
+        (0..count).map(|number| format!("{alias}{number}")).collect()
+    }
+
     /// The driver for a node with these `compatible` strings, the most specific first.
     pub fn driver(&self, compatible: &[String]) -> Option<&Driver> {
         compatible

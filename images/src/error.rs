@@ -41,6 +41,8 @@ pub enum Fault {
 
     #[error("option {0:?} must be a string, or a list of strings, without spaces, commas and quotes")]
     OptionValue(String),
+    #[error("{0}")]
+    Segment(String),
 
     #[error("not a usable device tree: {0}")]
     DeviceTree(String),

@@ -261,10 +261,18 @@ impl Source<'_> {
                 };
                 return refuse(key.span(), fault);
             }
-            match option_word(key.as_ref(), &value) {
-                Some(word) => options.push(word),
-                None => return refuse(key.span(), Fault::OptionValue(key.as_ref().clone())),
+            let Some(word) = option_word(key.as_ref(), &value) else {
+                return refuse(key.span(), Fault::OptionValue(key.as_ref().clone()));
+            };
+            if let Some(segments) = word.strip_prefix("segments=") {
+                let cards = class.device_names(table.devices.len());
+                let cards: Vec<&str> = cards.iter().map(String::as_str).collect();
+                let parsed = outrigger_segments::parse(segments, &cards);
+                if let Some(fault) = parsed.faults.into_iter().next() {
+                    return refuse(key.span(), Fault::Segment(fault));
+                }
             }
+            options.push(word);
         }
         let memory_mib = match table.memory {
             Some(memory) => self.at(memory),

@@ -108,6 +108,22 @@ fn options_that_are_no_words() {
             ),
         );
     }
+    // What the image would refuse of its segments, the builder refuses.
+    for (value, why) in [
+        (
+            "\"lan:net1\"",
+            "lan:net1: there is no such card; they are called net0, net1 and so on, as many as there are",
+        ),
+        (
+            "[\"lan:net0\", \"guests:mode=nat:address=10.0.3.1/24\"]",
+            "guests: uplink= must name a bridged segment that has an address=; without it, one such segment must be the only one",
+        ),
+    ] {
+        machine_refused(
+            &net(&format!("segments = {value}")),
+            &format!("machine.toml:{line}: segment {why}"),
+        );
+    }
 }
 
 #[test]

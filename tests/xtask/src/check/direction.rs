@@ -38,8 +38,9 @@ const MAY_NAME: [(&str, &[&str]); 9] = [
             "domains/*",
         ],
     ),
-    // What both ends of a live update say.
-    ("images", &["domains/update"]),
+    // What both ends of a live update say, and what a machine file says of segments: refused where it is written, by the
+    // image's own reader.
+    ("images", &["domains/update", "domains/segments"]),
     ("tests/*", &["images"]),
 ];
 
