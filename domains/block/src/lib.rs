@@ -30,7 +30,6 @@ mod journal;
 mod persistent;
 mod read;
 mod reader;
-mod report;
 mod ring;
 mod service;
 mod sets;

@@ -150,11 +150,13 @@ impl<H: Hypervisor, D: BlockDevice, M: SharedPages> DeviceClass for Block<'_, H,
     }
 
     fn statistics(&self, device: DeviceId) -> Option<String> {
-        self.vbd_words(device)
-    }
-
-    fn totals(&self) -> Published {
-        self.disk_words()
+        let mut words = None;
+        self.report(|id, counters| {
+            if id == device {
+                words = Some(counters.to_string());
+            }
+        });
+        words
     }
 
     fn take_fault(&self) -> Option<(DeviceId, String)> {
@@ -163,6 +165,22 @@ impl<H: Hypervisor, D: BlockDevice, M: SharedPages> DeviceClass for Block<'_, H,
             .vbds
             .iter_mut()
             .find_map(|vbd| Some((vbd.id, vbd.fault.take()?)))
+    }
+}
+
+impl<H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'_, H, D, M> {
+    /// Tells what each vbd has done since it connected.
+    pub fn report(&self, mut each: impl FnMut(DeviceId, &Counters)) {
+        let state = self.state.borrow();
+        for vbd in &state.vbds {
+            let mut sum = vbd.counters;
+            for ring in &vbd.rings {
+                if let Some(served) = &state.rings[*ring] {
+                    sum += served.ring.counters();
+                }
+            }
+            each(vbd.id, &sum);
+        }
     }
 }
 

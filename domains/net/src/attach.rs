@@ -145,6 +145,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         }
         self.controls.remove(number);
         self.forget_waiting(number, Drop::NoBuffer);
+        self.own.forget(number);
         let Some(vif) = self.vifs[number].as_mut() else {
             return;
         };

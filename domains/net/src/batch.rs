@@ -20,8 +20,18 @@ pub(crate) const COPIES_A_FRAME: usize = 4 * MAX_FRAGMENTS;
 /// Where a frame came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    Guest { vif: usize, queue: usize, slots: Slots },
-    Wire { nic: usize },
+    Guest {
+        vif: usize,
+        queue: usize,
+        slots: Slots,
+    },
+    Wire {
+        nic: usize,
+    },
+    /// From a station of our own, at this port of the switch.
+    Own {
+        port: usize,
+    },
 }
 
 /// One frame of this turn.
@@ -41,6 +51,8 @@ pub(crate) struct Incoming {
     pub dropped: Option<Drop>,
     /// It goes to this card.
     pub wire: Option<usize>,
+    /// With this VLAN's tag there; 0: without.
+    pub vlan: u16,
     /// It goes, or went, to somebody else.
     pub delivered: bool,
 }
@@ -77,7 +89,7 @@ pub(crate) struct Batch {
     pub incoming: Vec<Incoming>,
     pub fragments: Vec<Fragment>,
     pub deliveries: Vec<Delivery>,
-    /// Frames that need work of ours before these vifs can have them.
+    /// Frames that need work of ours before these vifs can have them, or that are for stations of ours.
     pub later: Vec<(u16, u8)>,
     /// Frames that wait until these vifs have posted pages.
     pub waiting: Vec<(u16, u8)>,

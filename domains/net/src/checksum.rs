@@ -105,6 +105,12 @@ pub fn update(checksum: [u8; 2], old: [u8; 2], new: [u8; 2]) -> [u8; 2] {
     (!fold((word(checksum) ^ 0xffff) + (word(old) ^ 0xffff) + word(new))).to_le_bytes()
 }
 
+/// A partial checksum (the sum of the pseudo header) after one 16-bit field that it covers has changed. All in network order.
+pub fn update_partial(partial: [u8; 2], old: [u8; 2], new: [u8; 2]) -> [u8; 2] {
+    let word = |bytes| u64::from(u16::from_le_bytes(bytes));
+    fold(word(partial) + (word(old) ^ 0xffff) + word(new)).to_le_bytes()
+}
+
 /// The checksum of an IPv4 header, whose own field is taken for 0.
 pub fn ipv4_header(header: &[u8]) -> [u8; 2] {
     let mut sum = Sum::new();

@@ -76,7 +76,7 @@ impl<H: Hypervisor, D: NetDevice, M: SharedPages> DeviceClass for Net<'_, H, D, 
         };
         state
             .admit(nodes.device(), wanted)
-            .map_err(|why| at(key::MAC, why))?;
+            .map_err(|(node, why)| at(node, why))?;
         log::info!("vif {}: {mac}, vlan {}", nodes.device(), lan.vlan);
         let yes = |node: &str| (node.to_string(), "1".to_string());
         let mut published: Published = [
@@ -149,6 +149,7 @@ impl<H: Hypervisor, D: NetDevice, M: SharedPages> DeviceClass for Net<'_, H, D, 
         {
             debug_assert!(!gone.is_connected(), "it was disconnected before");
             state.doms[vif] = None;
+            state.own.release(vif);
         }
     }
 
@@ -162,13 +163,7 @@ impl<H: Hypervisor, D: NetDevice, M: SharedPages> DeviceClass for Net<'_, H, D, 
         let state = self.state.borrow();
         let words = |nic: &Nic<D>| {
             let link = if nic.has_carrier() { "up" } else { "down" };
-            let mut words = format!("link={link} {}", nic.counters);
-            nic.device.report(&mut |fault, count| {
-                if count > 0 {
-                    words.push_str(&format!(" card-{fault}={count}"));
-                }
-            });
-            (nic.name.clone(), words)
+            (nic.name.clone(), format!("link={link} {}", nic.counters))
         };
         state.nics.iter().map(words).collect()
     }
@@ -189,22 +184,39 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
     }
 
     /// Takes a vif in, or looks at it anew before it connects again.
-    fn admit(&mut self, id: DeviceId, wanted: Wanted) -> Result<(), String> {
+    fn admit(&mut self, id: DeviceId, mut wanted: Wanted) -> Result<(), (&'static str, String)> {
         let rival = self
             .vifs
             .iter()
             .flatten()
             .find(|vif| vif.id != id && vif.wanted.lan == wanted.lan && vif.wanted.mac == wanted.mac);
         if let Some(rival) = rival {
-            return Err(format!("vif {} has this address already", rival.id));
+            return Err((key::MAC, format!("vif {} has this address already", rival.id)));
+        }
+        if self.own.has(wanted.lan, wanted.mac) {
+            return Err((key::MAC, "it is this domain's own; choose another".into()));
         }
         let place = self
             .find(id)
             .or_else(|| self.vifs.iter().position(Option::is_none))
-            .ok_or_else(|| format!("this domain serves no more than {MAX_VIFS} vifs"))?;
+            .ok_or_else(|| {
+                (
+                    key::MAC,
+                    format!("this domain serves no more than {MAX_VIFS} vifs"),
+                )
+            })?;
         if self.vifs[place].as_ref().is_some_and(|vif| vif.is_connected()) {
-            return Err("it is still connected".into());
+            return Err((key::MAC, "it is still connected".into()));
         }
+        let Wanted {
+            lan,
+            mac,
+            mtu,
+            filter,
+            ..
+        } = &mut wanted;
+        let leased = self.own.lease(*lan, place, (*mac, *mtu), filter);
+        leased.map_err(|why| (key::IP, why))?;
         self.vifs[place] = Some(Box::new(Vif::new(id, wanted)));
         self.doms[place] = Some(id.frontend);
         Ok(())

@@ -27,11 +27,17 @@ pub enum Drop {
     NoMemory,
     /// The network card's link is down, or it has failed.
     NoCarrier,
+    /// On a NAT segment: nothing that can be translated, or whose time to live is over.
+    Untranslated,
+    /// On a NAT segment: the guest has its share of conversations, or the table is full.
+    NatFull,
+    /// On a NAT segment: there is no way out, or the next hop has not answered.
+    NoRoute,
 }
 
 impl Drop {
     /// How many reasons there are.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 14;
 
     /// All of them, with their names.
     pub const ALL: [(Self, &'static str); Self::COUNT] = [
@@ -46,6 +52,9 @@ impl Drop {
         (Self::NoBuffer, "no-buffer"),
         (Self::NoMemory, "no-memory"),
         (Self::NoCarrier, "no-carrier"),
+        (Self::Untranslated, "untranslated"),
+        (Self::NatFull, "nat-full"),
+        (Self::NoRoute, "no-route"),
     ];
 }
 

@@ -60,7 +60,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                     }
                 }
                 (Origin::Wire { nic }, Some(why)) => nics[nic].counters.drop_rx(why),
-                (Origin::Wire { .. }, None) => {}
+                (Origin::Wire { .. }, None) | (Origin::Own { .. }, _) => {}
             }
             if pool.frame(incoming.frame).in_flight == 0 {
                 pool.end(incoming.frame);
@@ -126,8 +126,9 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                 }
             }
         }
+        let (own_work, own_deadline) = self.own.next();
         let mut more_work =
-            self.unasked || !self.active.is_empty() || self.received || !self.controls.is_empty();
+            own_work || self.unasked || !self.active.is_empty() || self.received || !self.controls.is_empty();
         if !more_work {
             let sent = !self.starved.is_empty();
             for nic in &mut self.nics {
@@ -141,6 +142,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                 .into_iter()
                 .chain(self.patience)
                 .chain(self.nics.iter().filter_map(Nic::next))
+                .chain(own_deadline)
                 .min(),
             other_events: false,
             poke: core::mem::take(&mut self.poke),

@@ -26,7 +26,7 @@ const RX_BUFFERS: u32 = 256;
 
 fn run(mut machine: Machine) -> ! {
     let net: Net<'_, Xen, Card, Shared> = Net::new(machine.xen);
-    let mut nics: Vec<String> = Vec::new();
+    let mut nics = 0;
     let pages: Vec<DmaMemory<Shared>> = core::iter::from_fn(|| machine.dma.page()).take(BUFFERS).collect();
     net.add_buffers(pages.iter().map(|page| Buffer {
         gfn: page.memory.gfn(),
@@ -39,26 +39,21 @@ fn run(mut machine: Machine) -> ! {
         let card = card(&machine, device, &pages);
         match card {
             Ok((card, interrupt)) => {
-                net.add_nic(name.clone(), interrupt, card, RX_BUFFERS);
-                nics.push(name);
+                net.add_nic(name, interrupt, card, RX_BUFFERS);
+                nics += 1;
             }
             Err(why) => error!("{name}: {why}; it is not served"),
         }
     }
     match machine.option("segments") {
-        Some(segments) => {
-            for segment in segments.split(',') {
-                add_segment(&net, segment, &nics);
-            }
-        }
+        Some(segments) => net.add_segments(segments),
         // xl's default bridge is xenbr0.
-        None if nics.is_empty() => net.add_segment("xenbr0".to_string(), None),
-        None => (0..nics.len()).for_each(|card| net.add_segment(format!("xenbr{card}"), Some(card))),
+        None if nics == 0 => net.add_segment("xenbr0".to_string(), None),
+        None => (0..nics).for_each(|card| net.add_segment(format!("xenbr{card}"), Some(card))),
     }
     info!(
-        "net: domain {}, {} cards, ready after {} us",
+        "net: domain {}, {nics} cards, ready after {} us",
         machine.xen.domid().0,
-        nics.len(),
         machine.xen.now().0 / 1000
     );
     let shutdown = serve(&net, machine.store, machine.xen, &mut machine.processor);
@@ -110,16 +105,4 @@ fn genet(machine: &Machine, device: Device) -> Result<(Card, u32), String> {
     let (registers, interrupt) = device.claim("brcm,bcm2711-genet-v5")?;
     let card = Genet::probe(registers, machine.xen, path, options).map_err(|why| why.to_string())?;
     Ok((Box::new(card), interrupt))
-}
-
-/// `NAME:CARD`, a segment with an uplink, or `NAME`, one between guests only.
-fn add_segment<D: NetDevice>(net: &Net<'_, Xen, D, Shared>, segment: &str, nics: &[String]) {
-    let (name, uplink) = match segment.split_once(':') {
-        None => (segment, None),
-        Some((name, card)) => match nics.iter().position(|nic| nic == card) {
-            Some(card) => (name, Some(card)),
-            None => return error!("segments={segment}: there is no card {card}; the segment is not served"),
-        },
-    };
-    net.add_segment(name.to_string(), uplink);
 }

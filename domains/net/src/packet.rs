@@ -155,6 +155,16 @@ impl Packet {
         matches!(self.ethertype, ETHERTYPE_IPV4 | ETHERTYPE_IPV6 | ETHERTYPE_ARP)
     }
 
+    /// Whether the ethertype is ARP.
+    pub fn is_arp(&self) -> bool {
+        self.ethertype == ETHERTYPE_ARP
+    }
+
+    /// Whether the ethertype is IPv4.
+    pub fn is_ipv4(&self) -> bool {
+        self.ethertype == ETHERTYPE_IPV4
+    }
+
     /// Where the transport checksum of this frame is; `None` if it has none that anybody could fill in. `len` is the
     /// frame's.
     pub fn blank_checksum(&self, len: usize) -> Option<BlankChecksum> {

@@ -10,10 +10,12 @@ use outrigger_xen::{CopyOp, CopySide, Hypervisor, Instant, PAGE_SIZE};
 use crate::batch::{Origin, Purpose, Source};
 use crate::checksum::Sum;
 use crate::counters::Drop;
+use crate::own::Crossing;
 use crate::packet::{ETH_HLEN, HEAD_BYTES, Network, Packet, TCP};
 use crate::pool::{MAX_PIECES, Piece};
 use crate::queue::{Notes, told};
 use crate::service::State;
+use crate::switch::{MAX_VIFS, Targets};
 use crate::vif::Vif;
 
 /// Least payload of a segment: nobody's TCP has less, and a card is not to be made to send 65,000 frames for one.
@@ -28,6 +30,10 @@ pub(crate) struct Head {
 impl Head {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
+    }
+
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.len]
     }
 }
 
@@ -60,8 +66,10 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
 
     fn route<H: Hypervisor<Pages = P>>(&mut self, hv: &H, at: usize, now: Instant) -> Result<(), Drop> {
         let (mut head, mut packet) = self.head(at).ok_or(Drop::Malformed)?;
-        let targets = match self.batch.incoming[at].origin {
-            Origin::Guest { vif, .. } => self.switch.route_guest(vif, &packet, head.bytes(), now)?,
+        let mut targets = match self.batch.incoming[at].origin {
+            Origin::Guest { vif: port, .. } | Origin::Own { port } => {
+                self.switch.route_guest(port, &packet, head.bytes(), now)?
+            }
             Origin::Wire { nic } => {
                 let targets = self.switch.route_wire(nic, &packet, now)?;
                 if packet.vlan.is_some() {
@@ -78,12 +86,23 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         {
             return Err(Drop::Malformed);
         }
-        let mut lost = None;
+        let (mut lost, mut work) = (None, false);
+        if let Some(own) = targets.vifs.at_least(MAX_VIFS) {
+            match self.cross(at, own, (&mut head, &mut packet), mtu, now)? {
+                Crossing::Stays => {}
+                Crossing::Goes(others) => targets = others,
+                Crossing::Waits(port) => {
+                    targets = Targets::default();
+                    work = self.later(at, port);
+                }
+            }
+        }
         if let Some(nic) = targets.wire {
             match self.nics.get(nic) {
                 Some(nic) if !nic.has_carrier() => lost = Some(Drop::NoCarrier),
                 Some(card) if mtu <= usize::from(card.limits.mtu) => {
-                    self.batch.incoming[at].wire = Some(nic);
+                    let incoming = &mut self.batch.incoming[at];
+                    (incoming.wire, incoming.vlan) = (Some(nic), targets.vlan);
                 }
                 _ => lost = Some(Drop::Malformed),
             }
@@ -93,7 +112,6 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         {
             vif.to_wire = targets.wire.is_some();
         }
-        let mut work = false;
         for vif in targets.vifs.iter() {
             work |= self.give(hv, at, vif, &head, &packet, mtu);
         }
@@ -176,6 +194,9 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         packet: &Packet,
         mtu: usize,
     ) -> bool {
+        if to >= MAX_VIFS {
+            return self.later(at, to);
+        }
         let Some(vif) = self.vifs[to].as_mut().filter(|vif| vif.is_served()) else {
             return false;
         };
@@ -229,13 +250,22 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         self.wait(at, to)
     }
 
+    /// A frame is for a station of ours, which gets it when all of it is in our pages: true, if there is room.
+    #[cold]
+    fn later(&mut self, at: usize, port: usize) -> bool {
+        let room = self.batch.later.len() < self.batch.later.capacity();
+        if room {
+            self.batch.incoming[at].delivered = true;
+            self.batch.later.push((at as u16, port as u8));
+        }
+        room
+    }
+
     /// A frame finds no pages: it waits, if it may, and then it has to be in our pages as a whole: true.
     #[cold]
     fn wait(&mut self, at: usize, to: usize) -> bool {
         let pages = MAX_PIECES.min(1 + self.batch.incoming[at].len / PAGE_SIZE);
-        let tagged = self.batch.incoming[at].wire.is_some()
-            && matches!(self.batch.incoming[at].origin, Origin::Guest { vif, .. }
-                if self.switch.lan_of(vif).is_some_and(|lan| lan.vlan != 0));
+        let tagged = self.batch.incoming[at].wire.is_some() && self.batch.incoming[at].vlan != 0;
         let full = self.batch.waiting.len() == self.batch.waiting.capacity();
         // What is tagged for the wire is no more what a guest may get.
         if tagged || full || !self.may_wait(to, pages) {

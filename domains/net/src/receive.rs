@@ -81,6 +81,7 @@ pub(crate) fn receive<M: SharedPages>(
         gso: first.gso,
         dropped: None,
         wire: None,
+        vlan: 0,
         delivered: false,
     });
 }

@@ -171,6 +171,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             }),
             dropped: None,
             wire: None,
+            vlan: 0,
             delivered: false,
         };
         let at = self.batch.incoming.len();

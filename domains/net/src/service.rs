@@ -14,6 +14,7 @@ use outrigger_xenbus::{Service, TurnOutcome};
 use crate::batch::{Batch, WIRE_FRAMES};
 use crate::counters::Counters;
 use crate::nic::Nic;
+use crate::own::Own;
 use crate::packet::Mac;
 use crate::pool::{Buffer, Pool};
 use crate::set::{SET_CAPACITY, Set};
@@ -78,6 +79,8 @@ pub(crate) struct State<P, D, M> {
     pub limited_until: Option<Instant>,
     next_aging: Instant,
     pub poke: bool,
+    /// The domain's own addresses.
+    pub own: Own,
 }
 
 impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
@@ -109,6 +112,7 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
                 limited_until: None,
                 next_aging: hv.now().after(AGING),
                 poke: false,
+                own: Own::default(),
             }),
         }
     }
@@ -160,13 +164,16 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
         if !state.awaited.is_empty() || state.unasked || state.patience.is_some() {
             state.serve_waiting(hv, now);
         }
+        if state.own.is_due(now) {
+            state.serve_own(now);
+        }
         state.reap();
         state.sense(hv, now);
         state.batch.flush(hv);
         state.switch_all(hv, now);
         state.batch.flush(hv);
         if !state.batch.later.is_empty() {
-            state.work(hv);
+            state.work(hv, now);
         }
         state.drive();
         if !state.batch.waiting.is_empty() {

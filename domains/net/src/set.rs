@@ -29,6 +29,14 @@ impl Set {
         }
     }
 
+    /// A number that is not below `least`, which is a multiple of 64.
+    #[inline]
+    pub fn at_least(&self, least: usize) -> Option<usize> {
+        let words = self.0.iter().enumerate().skip(least / 64);
+        let (at, word) = words.map(|(at, word)| (at, *word)).find(|(_, word)| *word != 0)?;
+        Some(64 * at + word.trailing_zeros() as usize)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0 == [0; WORDS]
     }

@@ -19,6 +19,9 @@ use crate::table::MacTable;
 /// Most vifs.
 pub(crate) const MAX_VIFS: usize = 128;
 
+/// Ports of the domain's own come after those of vifs.
+pub(crate) const OWN_PORTS: usize = outrigger_segments::OWN_MAX;
+
 /// Copies of frames to all that one guest may cause: that many at once, and a second.
 const VIF_FLOOD: (u64, u64) = (512, 2048);
 /// The same of a wire.
@@ -67,6 +70,16 @@ pub(crate) struct Targets {
     pub vifs: Set,
     /// To this card.
     pub wire: Option<usize>,
+    /// With this VLAN's tag there; 0: without.
+    pub vlan: u16,
+}
+
+impl Targets {
+    fn one(port: usize) -> Self {
+        let mut targets = Self::default();
+        targets.vifs.insert(port);
+        targets
+    }
 }
 
 #[derive(Debug)]
@@ -103,7 +116,7 @@ impl Switch {
     pub fn new() -> Self {
         Self {
             segments: Vec::new(),
-            ports: (0..MAX_VIFS).map(|_| None).collect(),
+            ports: (0..MAX_VIFS + OWN_PORTS).map(|_| None).collect(),
             known: alloc::vec![NOBODY; KNOWN_PLACES],
             open: Set::default(),
             table: MacTable::default(),
@@ -117,6 +130,17 @@ impl Switch {
             uplink,
             flood: flood(WIRE_FLOOD, now),
         });
+    }
+
+    /// The LAN of a segment and a VLAN.
+    pub fn lan_of_segment(&self, name: &str, vlan: u16) -> Option<Lan> {
+        let segment = self.segments.iter().position(|segment| segment.name == name)? as u16;
+        Some(Lan { segment, vlan })
+    }
+
+    /// The card that is a LAN's way out.
+    pub fn uplink(&self, lan: Lan) -> Option<usize> {
+        self.segments[usize::from(lan.segment)].uplink
     }
 
     /// The LAN that a vif's `bridge=` and `vlan=` name. No name is the first segment's.
@@ -279,9 +303,7 @@ impl Switch {
             if to == vif {
                 return Err(Drop::NoDestination);
             }
-            let mut vifs = Set::default();
-            vifs.insert(to);
-            return Ok(Targets { vifs, wire: None });
+            return Ok(Targets::one(to));
         }
         let vifs = if destination.is_multicast() {
             self.listeners(lan, destination, vif)
@@ -296,7 +318,8 @@ impl Switch {
         } else if wire.is_none() {
             return Err(Drop::NoDestination);
         }
-        Ok(Targets { vifs, wire })
+        let vlan = lan.vlan;
+        Ok(Targets { vifs, wire, vlan })
     }
 
     /// Where a frame from the wire of card `nic` goes.
@@ -319,8 +342,7 @@ impl Switch {
         if destination.is_multicast() {
             vifs = self.listeners(lan, destination, usize::MAX);
         } else if let Some(to) = self.find(lan, destination, now) {
-            vifs.insert(to);
-            return Ok(Targets { vifs, wire: None });
+            return Ok(Targets::one(to));
         } else if !self.open.is_empty() {
             vifs = self.open_ports(lan, usize::MAX);
         }
@@ -330,7 +352,10 @@ impl Switch {
         if !self.segments[segment].flood.take(now) {
             return Err(Drop::Flood);
         }
-        Ok(Targets { vifs, wire: None })
+        Ok(Targets {
+            vifs,
+            ..Targets::default()
+        })
     }
 
     /// Forgets what is too old; to be called now and then.

@@ -3,9 +3,9 @@
 use outrigger_devices::{BlankChecksum, NetDevice, RxChecksum};
 use outrigger_netif::Checksum;
 use outrigger_ring::SharedPages;
-use outrigger_xen::Hypervisor;
+use outrigger_xen::{Hypervisor, Instant};
 
-use crate::batch::{Origin, Source};
+use crate::batch::Source;
 use crate::checksum::Sum;
 use crate::counters::Drop;
 use crate::nic::{Cut, Outgoing};
@@ -15,16 +15,25 @@ use crate::pool::{Piece, Pool};
 use crate::queue::{Notes, told};
 use crate::segment::Segmenter;
 use crate::service::State;
+use crate::switch::MAX_VIFS;
 
 impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
     /// Gives frames that needed work to their guests. All of them is in our pages by now.
     #[cold]
-    pub(crate) fn work<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
+    pub(crate) fn work<H: Hypervisor<Pages = P>>(&mut self, hv: &H, now: Instant) {
         for index in 0..self.batch.later.len() {
             let (at, to) = self.batch.later[index];
             let (at, to) = (usize::from(at), usize::from(to));
             let incoming = self.batch.incoming[at];
             if incoming.dropped.is_some() {
+                continue;
+            }
+            if to >= MAX_VIFS {
+                if let Err(why) = self.accept_own(at, to, now)
+                    && self.batch.incoming[at].wire.is_none()
+                {
+                    self.batch.incoming[at].dropped = Some(why);
+                }
                 continue;
             }
             if let Err(why) = self.work_for(hv, at, to)
@@ -109,7 +118,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
     }
 
     /// Fills in a frame's checksum, if it is blank.
-    fn fill_in(&mut self, at: usize) {
+    pub(crate) fn fill_in(&mut self, at: usize) {
         let incoming = &mut self.batch.incoming[at];
         let RxChecksum::Blank(blank) = incoming.checksum else {
             return;
@@ -212,10 +221,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
     }
 
     fn send(&mut self, at: usize, nic: usize) -> Result<(), Drop> {
-        let Origin::Guest { vif, .. } = self.batch.incoming[at].origin else {
-            return Err(Drop::NoDestination);
-        };
-        let vlan = self.switch.lan_of(vif).map_or(0, |lan| lan.vlan);
+        let vlan = self.batch.incoming[at].vlan;
         let tag = (vlan != 0).then_some(vlan);
         let offloads = {
             let card = self.nics.get(nic).ok_or(Drop::NoCarrier)?;

@@ -53,6 +53,15 @@ impl World {
 
     /// A card on segment `lan0`, a segment `private` without, and so many pages.
     pub fn with(limits: NetLimits, pages: usize) -> Self {
+        Self::of(limits, pages, "lan0:virtio0,private")
+    }
+
+    /// A card, and these segments.
+    pub fn segments(segments: &str) -> Self {
+        Self::of(card::limits(), 600, segments)
+    }
+
+    pub fn of(limits: NetLimits, pages: usize, segments: &str) -> Self {
         let xen = FakeXen::new();
         let xs = xen.xenstored();
         let ts = xs.toolstack();
@@ -66,9 +75,8 @@ impl World {
             Buffer { memory, page, gfn }
         }));
         let (card, handle) = card::card(dd, limits);
-        let nic = net.add_nic("virtio0".into(), 1, card, 64);
-        net.add_segment("lan0".into(), Some(nic));
-        net.add_segment("private".into(), None);
+        net.add_nic("virtio0".into(), 1, card, 64);
+        net.add_segments(segments);
         let store: &'static XenStore<FakePages> = Box::leak(Box::new(xs.client(DD)));
         let backend: &'static Backend<'static, FakePages, Served> =
             Box::leak(Box::new(Backend::new(store, dd, net)));

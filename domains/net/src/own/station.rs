@@ -1,0 +1,262 @@
+//! The domain's own place on a segment: an address of its own, which answers ARP and ping (smoltcp).
+//!
+//! It is let in only what it serves, so that whoever looks for more finds nothing: ARP, ICMP, answers to its own DHCP
+//! client; on a NAT segment its guests' questions to the DHCP server.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+
+use outrigger_segments::{DNS_MAX, Own, Subnet};
+use outrigger_xen::Instant;
+use smoltcp::iface::{
+    Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet, SocketStorage,
+};
+use smoltcp::socket::dhcpv4;
+use smoltcp::time::Instant as StackInstant;
+use smoltcp::wire::{EthernetAddress, IpCidr};
+
+use super::dhcp::{self, Offer};
+use super::leases::Leases;
+use super::mailbox::Mailbox;
+use super::neighbours::Neighbours;
+use crate::nat::Nat;
+use crate::nat::headers::{Headers, ICMP};
+use crate::packet::{Mac, Packet, UDP};
+use crate::rate::Bucket;
+use crate::switch::Lan;
+
+/// What an address is for.
+pub(crate) enum Role {
+    /// To be reached.
+    Host,
+    /// And guests of NAT segments are behind it.
+    Outside(Box<Outside>),
+    /// It is the router of such a segment.
+    Gateway(Box<Gateway>),
+}
+
+/// What translation needs on the side of the wire.
+pub(crate) struct Outside {
+    pub nat: Nat,
+    pub neighbours: Neighbours,
+}
+
+/// What translation needs on the side of the guests.
+pub(crate) struct Gateway {
+    /// The station behind whose address they are.
+    pub outside: usize,
+    pub leases: Leases,
+    /// Name servers, if they are not the outside's.
+    pub dns: Vec<Ipv4Addr>,
+    /// ICMP errors that we send.
+    pub errors: Bucket,
+}
+
+pub(crate) struct Station {
+    /// The segment's name.
+    pub name: String,
+    /// Its port of the switch.
+    pub port: usize,
+    pub lan: Lan,
+    pub mac: Mac,
+    pub mailbox: Mailbox,
+    /// Its address, once it has one.
+    pub address: Option<Subnet>,
+    /// The way out of its subnet.
+    pub router: Option<Ipv4Addr>,
+    /// Name servers.
+    pub dns: Vec<Ipv4Addr>,
+    pub role: Role,
+    interface: Interface,
+    sockets: SocketSet<'static>,
+    client: Option<SocketHandle>,
+    /// When it wants to be polled without having got anything.
+    pub deadline: Option<Instant>,
+}
+
+fn stack_time(now: Instant) -> StackInstant {
+    StackInstant::from_micros((now.0 / 1000).cast_signed())
+}
+
+impl Station {
+    /// `seed`: nobody outside knows it.
+    pub fn new(
+        name: String,
+        (port, lan, mac): (usize, Lan, Mac),
+        own: &Own,
+        role: Role,
+        (now, seed): (Instant, u64),
+    ) -> Self {
+        let mut mailbox = Mailbox::new();
+        let mut config = Config::new(EthernetAddress(mac.0).into());
+        config.random_seed = seed;
+        let interface = Interface::new(config, &mut mailbox, stack_time(now));
+        // Stations are never taken away.
+        let place: &'static mut [SocketStorage<'static>] = Box::leak(Box::new([SocketStorage::EMPTY]));
+        let mut sockets = SocketSet::new(place);
+        let client = own.address.is_none().then(|| sockets.add(dhcpv4::Socket::new()));
+        let mut station = Self {
+            name,
+            port,
+            lan,
+            mac,
+            mailbox,
+            address: None,
+            router: None,
+            dns: own.dns.clone(),
+            role,
+            interface,
+            sockets,
+            client,
+            deadline: client.map(|_| now),
+        };
+        station.configure(own.address, own.router);
+        station
+    }
+
+    /// The address is this one from now on.
+    fn configure(&mut self, address: Option<Subnet>, router: Option<Ipv4Addr>) {
+        if self.address != address
+            && let Role::Outside(outside) = &mut self.role
+        {
+            outside.nat.clear();
+            outside.neighbours.clear();
+        }
+        (self.address, self.router) = (address, router);
+        self.interface.update_ip_addrs(|addresses| {
+            addresses.clear();
+            // There is room for one.
+            addresses.extend(address.map(|own| IpCidr::new(own.address().into(), own.prefix())));
+        });
+        let routes = self.interface.routes_mut();
+        routes.remove_default_ipv4_route();
+        if let Some(router) = router {
+            // There is room for one.
+            let _ = routes.add_default_ipv4_route(router);
+        }
+        match (address, router) {
+            (Some(address), Some(router)) => {
+                log::info!("{}: own address {address}, router {router}", self.name)
+            }
+            (Some(address), None) => log::info!("{}: own address {address}", self.name),
+            (None, _) => {}
+        }
+    }
+
+    /// Whether it has any use for a frame.
+    pub fn wants(&self, packet: &Packet, head: &[u8], len: usize) -> bool {
+        if packet.is_arp() {
+            return true;
+        }
+        let Some(headers) = packet
+            .is_ipv4()
+            .then(|| Headers::look(head, packet.payload, len))
+            .flatten()
+        else {
+            return false;
+        };
+        let port = match (headers.protocol, packet.ports(head)) {
+            (ICMP, _) => return self.is_own(headers.destination),
+            (UDP, Some([_, _, high, low])) => u16::from_be_bytes([high, low]),
+            _ => return false,
+        };
+        match self.role {
+            Role::Gateway(_) => port == dhcp::SERVER_PORT,
+            _ => port == dhcp::CLIENT_PORT && self.client.is_some(),
+        }
+    }
+
+    fn is_own(&self, address: Ipv4Addr) -> bool {
+        self.address.is_some_and(|own| own.address() == address)
+    }
+
+    /// Looks at what came, and writes what there is to be said. `offer`: what guests are told, on a NAT segment.
+    pub fn poll(&mut self, now: Instant, offer: Option<&Offer<'_>>) {
+        let time = stack_time(now);
+        while let Some(frame) = self.mailbox.received.front() {
+            if self.mailbox.written.is_full() {
+                return;
+            }
+            let (bytes, vif) = (frame.bytes(), frame.mark as u8);
+            if let (Role::Outside(outside), Some(own)) = (&mut self.role, self.address) {
+                let mut copy = [0; ARP_MAX];
+                let len = bytes.len().min(ARP_MAX);
+                copy[..len].copy_from_slice(&bytes[..len]);
+                outside.neighbours.hear(&copy[..len], own, now, &mut self.mailbox);
+            } else if let (Role::Gateway(gateway), Some(offer)) = (&self.role, offer)
+                && let Some((mac, payload)) = dhcp_question(bytes)
+            {
+                if let Some(lease) = gateway.leases.of(vif) {
+                    dhcp::answer(payload, mac, lease, offer, &mut self.mailbox.written);
+                }
+                self.mailbox.received.pop();
+                continue;
+            }
+            let Self {
+                interface,
+                mailbox,
+                sockets,
+                ..
+            } = self;
+            if interface.poll_ingress_single(time, mailbox, sockets) == PollIngressSingleResult::None {
+                break;
+            }
+        }
+        let Self {
+            interface,
+            mailbox,
+            sockets,
+            ..
+        } = self;
+        // Bounded by the room in the mailbox.
+        while interface.poll_egress(time, mailbox, sockets) == PollResult::SocketStateChanged {}
+        self.hear_dhcp();
+        let next = self.interface.poll_at(time, &self.sockets);
+        self.deadline =
+            next.map(|at| Instant(u64::try_from(at.total_micros()).unwrap_or(0).saturating_mul(1000)));
+    }
+
+    /// What our DHCP client has got, or lost.
+    fn hear_dhcp(&mut self) {
+        let Some(client) = self.client else { return };
+        let socket = self.sockets.get_mut::<dhcpv4::Socket<'_>>(client);
+        match socket.poll() {
+            None => {}
+            Some(dhcpv4::Event::Deconfigured) => {
+                if self.address.is_some() {
+                    log::warn!("{}: the lease has ended; there is no address", self.name);
+                }
+                self.configure(None, None);
+            }
+            Some(dhcpv4::Event::Configured(lease)) => {
+                let (address, router) = (lease.address, lease.router);
+                self.dns.clear();
+                self.dns.extend(lease.dns_servers.iter().copied().take(DNS_MAX));
+                let Some(subnet) = Subnet::new(address.address(), address.prefix_len()) else {
+                    return log::error!("{}: DHCP gives {address}, which is no station's", self.name);
+                };
+                let router = router.filter(|router| subnet.has_station(*router));
+                if (self.address, self.router) != (Some(subnet), router) {
+                    self.configure(Some(subnet), router);
+                }
+            }
+        }
+    }
+}
+
+/// An Ethernet header and an ARP packet.
+const ARP_MAX: usize = 42;
+
+/// Sender and UDP payload of a frame to the DHCP server's port, which was looked at before.
+fn dhcp_question(frame: &[u8]) -> Option<(Mac, &[u8])> {
+    let packet = Packet::peek(frame)?;
+    let headers = packet
+        .is_ipv4()
+        .then(|| Headers::look(frame, packet.payload, frame.len()))??;
+    let ports = packet.ports(frame)?;
+    let to_server = headers.protocol == UDP && ports[2..] == dhcp::SERVER_PORT.to_be_bytes();
+    let payload = frame.get(headers.transport + 8..headers.end)?;
+    to_server.then_some((packet.source, payload))
+}
