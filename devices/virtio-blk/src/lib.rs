@@ -28,3 +28,4 @@ mod slot;
 
 pub use device::{Options, VirtioBlk};
 pub use error::ProbeError;
+pub use outrigger_virtio::stop;

@@ -33,3 +33,4 @@ mod transmit;
 
 pub use device::{Options, VirtioNet};
 pub use error::ProbeError;
+pub use outrigger_virtio::stop;

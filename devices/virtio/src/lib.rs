@@ -33,6 +33,6 @@ mod queue;
 
 pub use descriptor::{DESCRIPTOR_BYTES, Flags, write_descriptor, write_link};
 pub use event::need_event;
-pub use mmio::{Cause, DeviceId, Transport, TransportError};
+pub use mmio::{Cause, DeviceId, Transport, TransportError, stop};
 pub use own_pages::OwnPages;
 pub use queue::{NoMemory, QueueAddresses, SplitQueue, Used};

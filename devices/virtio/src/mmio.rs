@@ -142,6 +142,15 @@ pub struct Transport<R> {
     io: R,
 }
 
+/// Stops whatever virtio device is there, as far as it lets itself be stopped: before memory is used again that an earlier
+/// life of this domain may have given to it.
+pub fn stop(io: &impl RegisterIo) {
+    if io.read_u32(register::MAGIC_VALUE) == MAGIC && io.read_u32(register::VERSION) == 2 {
+        // Probing it will say what is wrong with it.
+        let _ = Transport { io }.reset();
+    }
+}
+
 impl<R: RegisterIo> Transport<R> {
     /// Looks whether there is such a device, and touches nothing.
     ///

@@ -19,6 +19,7 @@ use outrigger_xenbus::serve;
 outrigger_core::image!(run);
 
 fn run(mut machine: Machine) -> ! {
+    stop_virtio(&machine);
     let (cpu_pages, dma_pages) = machine.xen.mappable();
     let block = Block::new(machine.xen, Budget { dma_pages, cpu_pages });
     let mut disks = 0;
@@ -46,6 +47,15 @@ fn run(mut machine: Machine) -> ! {
     let shutdown = serve(&block, machine.store, machine.xen, &mut machine.processor);
     block.quiesce();
     outrigger_core::obey(shutdown)
+}
+
+/// Stops what an earlier life has left at work, all of it, before memory is given to any. (Other drivers' probes do it.)
+fn stop_virtio(machine: &Machine) {
+    #[cfg(feature = "virtio-blk")]
+    for device in machine.devices.iter().filter(|device| device.is("virtio,mmio")) {
+        device.registers.iter().for_each(outrigger_virtio_blk::stop);
+    }
+    let _ = machine;
 }
 
 /// A disk of any kind.

@@ -25,6 +25,7 @@ const BUFFERS: usize = 1024;
 const RX_BUFFERS: u32 = 256;
 
 fn run(mut machine: Machine) -> ! {
+    stop_virtio(&machine);
     let net: Net<'_, Xen, Card, Shared> = Net::new(machine.xen);
     let mut nics = 0;
     let pages: Vec<DmaMemory<Shared>> = core::iter::from_fn(|| machine.dma.page()).take(BUFFERS).collect();
@@ -59,6 +60,15 @@ fn run(mut machine: Machine) -> ! {
     let shutdown = serve(&net, machine.store, machine.xen, &mut machine.processor);
     net.quiesce();
     outrigger_core::obey(shutdown)
+}
+
+/// Stops what an earlier life has left at work, all of it, before memory is given to any. (Other drivers' probes do it.)
+fn stop_virtio(machine: &Machine) {
+    #[cfg(feature = "virtio-net")]
+    for device in machine.devices.iter().filter(|device| device.is("virtio,mmio")) {
+        device.registers.iter().for_each(outrigger_virtio_net::stop);
+    }
+    let _ = machine;
 }
 
 /// A card of any kind.

@@ -1,8 +1,9 @@
 //! For images of tests: lives that fail at random places. `crash=COUNT` on the command line: so many times in all, each a few
-//! milliseconds after a device has interrupted, at whatever instruction the program is then, in every way there is in turn.
+//! milliseconds after a device has interrupted, at whatever instruction the program is then, in every way there is in turn;
+//! `crash=COUNT,WAY` in one way only.
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 
 use outrigger_xen::Instant;
@@ -17,10 +18,13 @@ const LATEST: Duration = Duration::from_millis(8);
 pub(crate) struct CrashPoints {
     facts: Facts<Shared>,
     count: u64,
+    way: Option<u64>,
     at: Option<Instant>,
     random: u64,
 }
 
+/// In which way to fail, if not in the next.
+static WAY: AtomicU64 = AtomicU64::new(u64::MAX);
 /// This life's end was wanted.
 static WANTED: AtomicBool = AtomicBool::new(false);
 
@@ -30,13 +34,16 @@ pub(crate) fn is_wanted() -> bool {
 }
 
 impl CrashPoints {
-    pub(crate) fn new(facts: Facts<Shared>, count: u64, seed: u64) -> Self {
-        Self {
+    /// As the command line's `crash` says; `None` if it says nothing that makes sense.
+    pub(crate) fn new(facts: Facts<Shared>, wanted: &str, seed: u64) -> Option<Self> {
+        let (count, way) = wanted.split_once(',').unwrap_or((wanted, ""));
+        Some(Self {
             facts,
-            count,
+            count: count.parse().ok()?,
+            way: way.parse().ok(),
             at: None,
             random: seed | 1,
-        }
+        })
     }
 
     fn random(&mut self, below: Duration) -> Duration {
@@ -53,6 +60,7 @@ impl CrashPoints {
             self.at = Some(now.after(self.random(LATEST)));
         }
         let at = self.at?;
+        WAY.store(self.way.unwrap_or(u64::MAX), Ordering::Relaxed);
         Some(at.max(now.after(self.random(Duration::from_micros(40)))))
     }
 }
@@ -63,7 +71,11 @@ pub(crate) fn fail() -> ! {
     let count = facts.injected();
     facts.set_injected(count + 1);
     WANTED.store(true, Ordering::Relaxed);
-    match count % 6 {
+    let way = match WAY.load(Ordering::Relaxed) {
+        u64::MAX => count,
+        way => way,
+    };
+    match way % 6 {
         0 => panic!("crash point"),
         1 => arch::current::abort_data(),
         2 => arch::current::abort_instruction(),

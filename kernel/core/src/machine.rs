@@ -198,9 +198,9 @@ pub(crate) fn start(device_tree: usize, is_first_life: bool) -> ! {
     }
     let dma = Box::leak(Box::new(Pool::new(xen, Box::leak(Box::new(pages)), addresses)));
     #[cfg(feature = "crash-points")]
-    if let Some(count) = option(description.command_line, "crash").and_then(|count| count.parse().ok()) {
+    if let Some(wanted) = option(description.command_line, "crash") {
         let seed = clock.now().0 ^ u64::from(facts.life()) << 32;
-        processor.crash_points = Some(crate::crash::CrashPoints::new(facts, count, seed));
+        processor.crash_points = crate::crash::CrashPoints::new(facts, wanted, seed);
     }
     let machine = Machine {
         command_line: description.command_line,

@@ -9,6 +9,7 @@ mod figures;
 mod profile;
 mod python;
 mod report;
+mod restart;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -18,11 +19,14 @@ use clap::Subcommand;
 pub enum Subject {
     /// The block driver domain against Linux blkback in Dom0
     Block(block::Options),
+    /// How long a guest waits while its driver domain fails and begins again
+    Restart,
 }
 
 /// Measures, shows the figures, and writes them into `tests/bench`.
 pub fn run(subject: &Subject) -> Result<()> {
     match subject {
         Subject::Block(options) => block::run(options),
+        Subject::Restart => restart::run(),
     }
 }

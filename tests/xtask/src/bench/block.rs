@@ -96,7 +96,7 @@ const FILE: Disk = Disk {
     ..NULL
 };
 
-const MACHINE: &str = r#"
+pub(super) const MACHINE: &str = r#"
 board = "qemu-virt"
 
 [domain.block]
