@@ -101,7 +101,14 @@ fn genet(machine: &Machine, device: Device) -> Result<(Card, u32), String> {
         let address: [u8; 6] = device.property(name)?.try_into().ok()?;
         (address != [0; 6]).then_some(address)
     };
-    options.mac = address("mac-address").or_else(|| address("local-mac-address"));
+    options.mac = match machine.option("mac") {
+        Some(mac) => {
+            let mac =
+                outrigger_net::packet::Mac::parse(mac).ok_or_else(|| format!("mac={mac} is no address"))?;
+            Some(mac.0)
+        }
+        None => address("mac-address").or_else(|| address("local-mac-address")),
+    };
     if let Some(mode) = device.property("phy-mode") {
         options.phy_mode = PhyMode::parse(mode).ok_or("its phy-mode is none of RGMII's")?;
     }

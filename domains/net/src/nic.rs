@@ -84,8 +84,6 @@ pub(crate) struct Nic<D> {
     given: Vec<bool>,
     /// When it wants to be looked after again.
     next: Option<Instant>,
-    /// All that had gone wrong when it was last told.
-    told: u64,
     pub counters: Counters,
 }
 
@@ -110,7 +108,6 @@ impl<D: NetDevice> Nic<D> {
             held: Vec::new(),
             given: Vec::new(),
             next: Some(Instant(0)),
-            told: 0,
             counters: Counters::default(),
         }
     }
@@ -303,21 +300,6 @@ impl<D: NetDevice> Nic<D> {
         if self.limits.link != link {
             let state = if self.limits.link { "up" } else { "down" };
             log::info!("{}: link is {state}", self.name);
-        }
-    }
-
-    /// Tells what has gone wrong, if more has than before.
-    #[cold]
-    pub fn report(&mut self) {
-        let mut sum = 0;
-        self.device.report(&mut |_, count| sum += count);
-        if core::mem::replace(&mut self.told, sum) != sum {
-            let name = &self.name;
-            self.device.report(&mut |what, count| {
-                if count > 0 {
-                    log::info!("{name}: {what} {count}");
-                }
-            });
         }
     }
 

@@ -257,7 +257,6 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         if now >= self.next_aging {
             self.next_aging = now.after(AGING);
             self.switch.age(now);
-            self.nics.iter_mut().for_each(Nic::report);
         }
         if !self.controls.is_empty() {
             self.serve_controls(hv);

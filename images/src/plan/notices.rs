@@ -1,5 +1,7 @@
 //! What the user should know although nothing is wrong.
 
+use dtoolkit::{Node as _, Property as _};
+
 use super::DomainPlan;
 use crate::machine::MachineFile;
 use crate::passthrough;
@@ -50,6 +52,13 @@ pub(super) fn notices(
                     windows.collect::<Vec<_>>().join(", ")
                 ));
             }
+            if lacks_address(base, &device.path) && !domain.cmdline.contains("mac=") {
+                notices.push(format!(
+                    "domain {name}: the device tree does not say the address of {path} (local-mac-address; the firmware \
+                     adds it at boot, so /sys/firmware/fdt has it): it will be what a boot loader left in the device, or \
+                     mac = \"…\" in [domain.{name}.options]"
+                ));
+            }
             let unnameable = passthrough::unnameable(base, device);
             if !unnameable.is_empty() {
                 notices.push(format!(
@@ -66,4 +75,17 @@ pub(super) fn notices(
         ));
     }
     notices
+}
+
+/// Whether a node is a network controller with a PHY, and its address is nowhere.
+fn lacks_address(base: &BaseTree, path: &str) -> bool {
+    let properties = || {
+        base.model_node(path)
+            .into_iter()
+            .flat_map(|node| node.properties())
+    };
+    let is_address = |name: &str| name == "mac-address" || name == "local-mac-address";
+    properties().any(|property| property.name() == "phy-mode")
+        && !properties()
+            .any(|property| is_address(property.name()) && property.value().iter().any(|byte| *byte != 0))
 }

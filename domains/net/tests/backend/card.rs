@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
 use outrigger_devices::{
-    BlankChecksum, DeviceFault, DmaSegment, Gso, Interrupt, NetDevice, NetLimits, QueueFull, RxBuffer,
-    RxChecksum, Tag, TxFrame,
+    BlankChecksum, DeviceFault, DmaSegment, Gso, Instant, Interrupt, NetDevice, NetLimits, QueueFull,
+    RxBuffer, RxChecksum, Tag, Tick, TxFrame,
 };
 use outrigger_xen::fake::Domain;
 
@@ -44,6 +45,10 @@ pub struct Core {
     pub wild: Vec<RxBuffer>,
     pub commits: usize,
     pub quiesced: bool,
+    /// How often it wants to be looked after, how often it was, and whether it has news then.
+    pub every: Option<Duration>,
+    pub ticks: usize,
+    pub news: bool,
     armed: bool,
 }
 
@@ -82,6 +87,9 @@ pub fn card(domain: &Domain, limits: NetLimits) -> (Card, Handle) {
         wild: Vec::new(),
         commits: 0,
         quiesced: false,
+        every: None,
+        ticks: 0,
+        news: false,
         armed: false,
     }));
     (Card(handle.clone()), handle)
@@ -220,6 +228,20 @@ impl NetDevice for Card {
             completions: true,
             config: true,
         }
+    }
+
+    fn tick(&mut self, now: Instant) -> Tick {
+        let core = &mut *self.0.borrow_mut();
+        core.ticks += 1;
+        Tick {
+            config: std::mem::take(&mut core.news),
+            again: core.every.map(|every| now.after(every)),
+        }
+    }
+
+    fn report(&self, each: &mut dyn FnMut(&'static str, u64)) {
+        each("rx-crc", self.0.borrow().ticks as u64);
+        each("rx-overrun", 0);
     }
 
     fn quiesce(&mut self) {

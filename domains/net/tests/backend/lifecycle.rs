@@ -1,5 +1,7 @@
 //! vifs come and go.
 
+use std::time::Duration;
+
 use outrigger_netif::nodes as key;
 
 use crate::frames::{PEER, mac, udp};
@@ -270,4 +272,42 @@ fn frontends_that_publish_nonsense_hold_nothing() {
         assert_eq!(world.state(vif(1)), "6", "{node}={value}");
         world.xen.assert_nothing_held(DD);
     }
+}
+
+/// A card that no interrupt tells of its link is asked when it wants to be, and not more often; what went wrong in it is in
+/// XenStore.
+#[test]
+fn a_card_is_looked_after_when_it_wants_to_be() {
+    let world = World::new();
+    assert_eq!(world.card.borrow().ticks, 1, "once before the loop begins");
+    world.advance(3000);
+    assert_eq!(world.card.borrow().ticks, 1, "it wanted nothing");
+    world.card.borrow_mut().every = Some(Duration::from_secs(1));
+    world.card.borrow().interrupt();
+    world.settle();
+    assert_eq!(world.card.borrow().ticks, 2, "and after each interrupt");
+    world.advance(10_000);
+    assert_eq!(world.card.borrow().ticks, 12);
+
+    // The link goes without an interrupt, and so does what would leave by it.
+    let mut a = world.guest(1, Options::default());
+    world.card.borrow_mut().limits.link = false;
+    a.send(&udp(mac(1), PEER, 200, 1));
+    world.settle();
+    assert_eq!(world.card.borrow_mut().take_sent().len(), 1, "nobody knows yet");
+    world.card.borrow_mut().news = true;
+    world.advance(2000);
+    a.send(&udp(mac(1), PEER, 200, 2));
+    world.settle();
+    assert_eq!(world.card.borrow_mut().take_sent().len(), 0);
+    world.advance(5000);
+    let told = world
+        .dom0
+        .read(&format!("/local/domain/{}/data/virtio0", DD.0))
+        .unwrap();
+    assert!(
+        told.starts_with("link=down ") && told.contains(" card-rx-crc="),
+        "{told}"
+    );
+    assert!(!told.contains("rx-overrun"), "{told}");
 }
