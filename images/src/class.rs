@@ -42,6 +42,9 @@ pub struct Manifest {
     /// Keys of `[domain.NAME.options]`: each becomes a word `key=value` of the command line.
     #[serde(default)]
     pub options: Vec<String>,
+    /// Whether a domain of this class is of use without a device.
+    #[serde(default)]
+    pub without_devices: bool,
     /// The devices the image has drivers for.
     pub drivers: Vec<Driver>,
 }

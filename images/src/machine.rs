@@ -249,7 +249,7 @@ impl Source<'_> {
                 },
             );
         };
-        if table.devices.is_empty() {
+        if table.devices.is_empty() && !class.manifest.without_devices {
             return refuse(name.span(), Fault::NoDevices(name.into_inner()));
         }
         let mut options = Vec::new();

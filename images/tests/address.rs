@@ -60,3 +60,20 @@ fn an_address_that_is_nowhere_is_missed() {
     );
     assert_eq!(notices(&tree, ""), [] as [&str; 0]);
 }
+
+#[test]
+fn a_network_domain_may_have_no_card() {
+    let machine = "board = \"qemu-virt\"\n[domain.net]\nclass = \"net\"\ndevices = []\n";
+    let bench = Bench::new(machine, &virt());
+    std::fs::copy(
+        bench.dir.join("images/block.elf"),
+        bench.dir.join("images/net.elf"),
+    )
+    .unwrap();
+    bench.build().unwrap();
+    let config = std::fs::read_to_string(bench.out().join("net.cfg")).unwrap();
+    assert!(config.contains("\niomem = []\nirqs = []\n"), "{config}");
+    let bench = Bench::new(&machine.replace("net", "block"), &virt());
+    let error = bench.build().unwrap_err();
+    assert_eq!(bench.line(&error), "machine.toml:2: domain block owns no device");
+}

@@ -6,6 +6,7 @@ use common::elf::Elf;
 use common::virt::{set, transport, virt};
 use common::{Bench, names};
 use dtoolkit::model::DeviceTree;
+use outrigger::class::Class;
 
 /// A machine with one block domain that owns the devices in `devices`, a TOML list without its brackets.
 fn machine(devices: &str) -> String {
@@ -68,7 +69,7 @@ fn not_toml() {
 fn unknown_keys() {
     machine_refused(
         "boards = 1\nboard = \"qemu-virt\"\n",
-        "machine.toml:1: unknown field `boards`, expected one of `board`, `withhold`, `boot`, `domain`",
+        "machine.toml:1: unknown field `boards`, expected one of `board`, `withhold`, `boot`, `card`, `domain`",
     );
     machine_refused(
         &format!("{}iomem = 1\n", machine(DISK)),
@@ -602,8 +603,10 @@ fn images_whose_header_is_wrong() {
 
 #[test]
 fn images_over_their_budget() {
-    let budget = 256 * 1024;
-    let line = |bytes: u64| format!("images/block.elf: image of {bytes} bytes is over its budget of 256 KiB");
+    let kib = Class::named("block").unwrap().manifest.max_image_kib;
+    let budget = u64::from(kib) * 1024;
+    let line =
+        |bytes: u64| format!("images/block.elf: image of {bytes} bytes is over its budget of {kib} KiB");
     let at_most = Elf {
         data_offset: budget - 16,
         image_size: 1 << 20,
