@@ -74,8 +74,11 @@ impl Grants {
         region: &Shared,
         is_first_life: bool,
     ) -> Self {
-        let window =
-            |range: Range<u64>, at, slots| Window::new(range, region.part(at, slots * SLOT), is_first_life);
+        let facts = Facts::at(region.part(survivors::FACTS, PAGE_SIZE));
+        let window = |range: Range<u64>, at, slots, reach| {
+            let reach = region.part(survivors::FACTS + reach, 8);
+            Window::new(range, region.part(at, slots * SLOT), reach, is_first_life)
+        };
         let batch = |at: usize| region.part(at, PAGE_SIZE).address();
         // SAFETY: within the region, page-aligned, and the caller's promise; any bytes are a valid batch.
         let (maps, unmaps): (&mut [GnttabMapGrantRef; BATCH], &mut [GnttabUnmapGrantRef; BATCH]) = unsafe {
@@ -84,7 +87,6 @@ impl Grants {
                 &mut *(batch(survivors::UNMAPS) as *mut _),
             )
         };
-        let facts = Facts::at(region.part(survivors::FACTS, PAGE_SIZE));
         if !is_first_life {
             earlier::take_note(&facts, maps, unmaps, |address, held| {
                 for (range, at, slots) in [
@@ -99,8 +101,18 @@ impl Grants {
         facts.set_unmaps(0);
         Self {
             own,
-            cpu: RefCell::new(window(cpu, survivors::CPU_WINDOW, CPU_SLOTS)),
-            dma: RefCell::new(window(dma, survivors::DMA_WINDOW, DMA_SLOTS)),
+            cpu: RefCell::new(window(
+                cpu,
+                survivors::CPU_WINDOW,
+                CPU_SLOTS,
+                Facts::<Shared>::CPU_REACH,
+            )),
+            dma: RefCell::new(window(
+                dma,
+                survivors::DMA_WINDOW,
+                DMA_SLOTS,
+                Facts::<Shared>::DMA_REACH,
+            )),
             facts,
             maps: RefCell::new(maps),
             unmaps: RefCell::new(unmaps),

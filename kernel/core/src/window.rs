@@ -118,6 +118,9 @@ pub(crate) fn note<P: SharedPages>(base: u64, slots: &P, address: u64, held: Opt
 pub(crate) struct Window<P> {
     base: u64,
     slots: P,
+    /// How far slots have ever been taken, for the next life, which looks no further: one word.
+    reach: P,
+    reached: usize,
     count: usize,
     free: usize,
     /// Where to look first: behind what was taken last, so that a transient mapping finds its slot at once.
@@ -128,13 +131,15 @@ pub(crate) struct Window<P> {
 
 impl<P: SharedPages> Window<P> {
     /// A window over `range`, as far as `slots` reaches; empty, or with what an earlier life has left in it.
-    pub(crate) fn new(range: Range<u64>, slots: P, is_first_life: bool) -> Self {
+    pub(crate) fn new(range: Range<u64>, slots: P, reach: P, is_first_life: bool) -> Self {
         let room = slots.len() / SLOT;
         let pages = (range.end - range.start) / PAGE_SIZE as u64;
         let count = usize::try_from(pages).unwrap_or(room).min(room);
         let mut window = Self {
             base: range.start,
             slots,
+            reach,
+            reached: 0,
             count,
             free: count,
             next: 0,
@@ -143,6 +148,7 @@ impl<P: SharedPages> Window<P> {
         };
         if is_first_life {
             (0..count).for_each(|slot| window.store(slot, FREE));
+            window.keep_reach();
         } else {
             window.take_over();
         }
@@ -151,9 +157,19 @@ impl<P: SharedPages> Window<P> {
 
     /// Finds what an earlier life has mapped.
     fn take_over(&mut self) {
+        let reach = self.reach.load_u64(0);
+        // Twice, once inverted; or else everything is looked at.
+        let is_sound = (reach >> 32) as u32 == !(reach as u32);
+        self.reached = if is_sound {
+            reach as u32 as usize
+        } else {
+            self.count
+        }
+        .min(self.count);
+        self.keep_reach();
         let orphans = &mut self.orphans;
-        orphans.unclaimed = alloc::vec![0; self.count.div_ceil(64)];
-        for slot in 0..self.count {
+        orphans.unclaimed = alloc::vec![0; self.reached.div_ceil(64)];
+        for slot in 0..self.reached {
             let first = self.slots.load_u64(SLOT * slot);
             match first {
                 FREE => continue,
@@ -184,6 +200,22 @@ impl<P: SharedPages> Window<P> {
     #[inline]
     fn store(&self, slot: usize, word: u64) {
         self.slots.store_u64(SLOT * slot, word);
+    }
+
+    fn keep_reach(&self) {
+        let reach = self.reached as u32;
+        self.reach
+            .store_u64(0, u64::from(!reach) << 32 | u64::from(reach));
+    }
+
+    /// A slot is about to be used.
+    #[inline]
+    fn reserve(&mut self, slot: usize) {
+        if slot >= self.reached {
+            self.reached = slot + 1;
+            self.keep_reach();
+        }
+        self.store(slot, RESERVED);
     }
 
     /// Slots in all.
@@ -226,7 +258,7 @@ impl<P: SharedPages> Window<P> {
             self.next = all.find(|slot| self.load(*slot) == FREE)?;
         }
         let slot = self.next;
-        self.store(slot, RESERVED);
+        self.reserve(slot);
         self.free -= 1;
         self.next = slot + 1;
         Some(slot as u32)
@@ -239,7 +271,7 @@ impl<P: SharedPages> Window<P> {
             run = if self.load(slot) == FREE { run + 1 } else { 0 };
             if run == count {
                 let first = slot + 1 - count;
-                (first..=slot).for_each(|slot| self.store(slot, RESERVED));
+                (first..=slot).for_each(|slot| self.reserve(slot));
                 self.free -= count;
                 return Some(first as u32);
             }

@@ -35,6 +35,8 @@ mod at {
     pub const INJECTED: usize = 17;
     /// When the last lives ended.
     pub const ENDS: usize = 18;
+    /// How far the windows were used.
+    pub const REACHES: usize = 24;
     pub const PORTS: usize = 32;
     /// The end of the last life.
     pub const ENDED_AT: usize = 96;
@@ -194,6 +196,10 @@ impl<P: SharedPages> Facts<P> {
 
     /// Where `struct evtchn_bind_interdomain` is, in bytes.
     pub(crate) const BIND: usize = 8 * at::BIND;
+
+    /// Where the windows keep how far they were used, in bytes.
+    pub(crate) const CPU_REACH: usize = 8 * at::REACHES;
+    pub(crate) const DMA_REACH: usize = Self::CPU_REACH + 8;
 
     /// Where XenStore keeps its place in the rings, in bytes; 16 of them.
     pub(crate) const XENSTORE: usize = 8 * at::XENSTORE;

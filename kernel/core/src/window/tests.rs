@@ -4,11 +4,18 @@ use outrigger_xen::fake::{FakePages, FakeXen};
 use super::*;
 
 fn memory() -> FakePages {
-    FakeXen::new().domain(DomId(3)).pages(1)
+    FakeXen::new().domain(DomId(3)).pages(2)
+}
+
+/// The slots, and the page that says how far they were used.
+fn parts(memory: &FakePages) -> (FakePages, FakePages) {
+    let mut pages = memory.split();
+    (pages.next().expect("a page"), pages.next().expect("another"))
 }
 
 fn window(slots: &FakePages, is_first_life: bool) -> Window<FakePages> {
-    Window::new(0x1000_0000..0x1000_8000, slots.clone(), is_first_life)
+    let (slots, reach) = parts(slots);
+    Window::new(0x1000_0000..0x1000_8000, slots, reach, is_first_life)
 }
 
 fn held(gref: u32, handle: u32) -> Held {
@@ -25,7 +32,8 @@ fn held(gref: u32, handle: u32) -> Held {
 fn slots_come_and_go() {
     let slots = memory();
     slots.store_u64(5 * SLOT, 77);
-    let mut window = Window::new(0x1000_0000..0x1000_4000, slots, true);
+    let (slots, reach) = parts(&slots);
+    let mut window = Window::new(0x1000_0000..0x1000_4000, slots, reach, true);
     let all: Vec<u32> = core::iter::from_fn(|| window.take()).collect();
     assert_eq!((all.as_slice(), window.slots()), (&[0, 1, 2, 3][..], 4));
     assert_eq!(window.free(), 0);
@@ -130,4 +138,21 @@ fn what_xen_had_answered_is_noted_before_the_window_is_looked_at() {
     assert_eq!((next.unclaimed(7), next.free()), (1, 7));
     assert_eq!(next.claim(7, [10].into_iter(), false), Some(mapped));
     assert_eq!(next.held(mapped), Some(held(10, 1)));
+}
+
+/// What was never used is not looked at; if it is not known how far, everything is.
+#[test]
+fn the_next_life_looks_as_far_as_the_last_one_went() {
+    let memory = memory();
+    let mut earlier = window(&memory, true);
+    assert_eq!((earlier.take(), earlier.take()), (Some(0), Some(1)));
+    earlier.set(1, held(10, 1));
+    let (slots, reach) = parts(&memory);
+    slots.store_u64(2 * SLOT, u64::MAX);
+    assert_eq!(window(&memory, false).damaged(), 0);
+    for nonsense in [0, 1, u64::MAX] {
+        reach.store_u64(0, nonsense);
+        let next = window(&memory, false);
+        assert_eq!((next.damaged(), next.unclaimed(7)), (1, 1), "{nonsense:#x}");
+    }
 }
