@@ -133,6 +133,7 @@ where
         mac::configure(&io, &options, mac);
         mac::set_filter(&io, None);
         let phy = phy::find(&io, clock, options.phy)?;
+        log::info!("genet: PHY {:08x} at address {}", phy.1, phy.0);
         phy::set_up(&io, clock, phy, options.phy_mode)?;
         let now = clock.now();
         let mut genet = Self {
