@@ -1,10 +1,14 @@
 //! The scenarios: what is booted, and what must come of it.
 //!
-//! A new one is a constant here and a script `tests/boot/scenarios/NAME.sh`. The script runs in Dom0 with the functions of
+//! A new one is a constant here (those of the network domain: in `net`) and a script `tests/boot/scenarios/NAME.sh`. The script runs in Dom0 with the functions of
 //! `tests/boot/dom0` at hand, and reports with `check NAME COMMAND`; each NAME stands in the constant too, so that a check
 //! that was never reached counts as failed. What a guest does is a job, `tests/boot/guest/jobs/JOB`.
 
+mod net;
+
 use std::time::Duration;
+
+use net::{LAN, NET, NET_MACHINE, NET_NAT};
 
 use super::{Backend, Content, Disk, Nic, Scenario, Slice, Start, Wire};
 
@@ -15,6 +19,7 @@ pub const ALL: &[Scenario] = &[
     RESTART,
     NET,
     LAN,
+    NET_NAT,
     U_BOOT,
     DOM0LESS,
     REATTACH,
@@ -24,7 +29,7 @@ pub const ALL: &[Scenario] = &[
 ];
 
 /// Those that `cargo xtask test` boots, in this order.
-pub const TESTED: &[Scenario] = &[BLOCK, BLOCK_FIO, NET, LAN, U_BOOT, DOM0LESS, REATTACH];
+pub const TESTED: &[Scenario] = &[BLOCK, BLOCK_FIO, NET, LAN, NET_NAT, U_BOOT, DOM0LESS, REATTACH];
 
 /// A partitioned disk: two file systems and a blank slice.
 const SYSTEM_DISK: Disk = Disk {
@@ -141,89 +146,6 @@ const RESTART: Scenario = Scenario {
         "fio verify through 60 failures of every kind",
         "nothing is left behind",
         "xl shutdown of the driver domain",
-    ],
-    timeout: Duration::from_secs(900),
-};
-
-/// A disk and a network card, each with a driver domain of its own.
-const NET_MACHINE: &str = r#"
-board = "qemu-virt"
-
-[domain.block]
-class = "block"
-devices = ["/virtio_mmio@a003e00"]
-
-[domain.net]
-class = "net"
-devices = ["/virtio_mmio@a002e00"]
-
-[domain.net.options]
-segments = ["xenbr0:net0", "private"]
-"#;
-
-/// Two guests, a wire and a segment apart, on a machine with the other interrupt controller.
-const NET: Scenario = Scenario {
-    name: "net",
-    backend: Backend::DriverDomain(NET_MACHINE),
-    start: Start::Qemu,
-    disks: &[SYSTEM_DISK],
-    gic: 3,
-    nic: Some(Nic {
-        transport: 23,
-        wire: Wire::Gateway,
-    }),
-    fio: false,
-    outrigger: false,
-    checks: &[
-        "both driver domains ready",
-        "guest to wire, guest to guest, and a file each way",
-        "a segment is private",
-        "disk and network in one guest",
-        "xl shutdown of the network domain",
-    ],
-    timeout: Duration::from_secs(600),
-};
-
-/// A network card only.
-const LAN_MACHINE: &str = r#"
-board = "qemu-virt"
-
-[domain.net]
-class = "net"
-devices = ["/virtio_mmio@a002e00"]
-
-[domain.net.options]
-segments = ["xenbr0:net0", "private"]
-"#;
-
-/// Eight guests, and Dom0 at the other end of the wire.
-const LAN: Scenario = Scenario {
-    name: "lan",
-    backend: Backend::DriverDomain(LAN_MACHINE),
-    start: Start::Qemu,
-    disks: &[],
-    gic: 2,
-    nic: Some(Nic {
-        transport: 23,
-        wire: Wire::Dom0,
-    }),
-    fio: false,
-    outrigger: false,
-    checks: &[
-        "the driver domain and eight guests",
-        "pings of 1 to 65,507 bytes",
-        "known content each way",
-        "iperf3 each way",
-        "frames of the mtu, and jumbo frames",
-        "no guest hears another's frames",
-        "no guest speaks for another",
-        "VLANs",
-        "rate limit within a tenth",
-        "attach and detach under traffic",
-        "destroyed under traffic",
-        "eight guests at once",
-        "counters in XenStore",
-        "xl shutdown of the network domain",
     ],
     timeout: Duration::from_secs(900),
 };
