@@ -24,10 +24,10 @@ reboot_in_place() {
     [ "$(xl domid block)" = "$before" ]
 }
 
-# verify_through COUNT: every block with a checksum, while the driver domain fails COUNT times.
+# verify_through COUNT [JOB SECONDS]: every block with a checksum, while the driver domain fails COUNT times.
 verify_through() {
-    guest verifier verify "$LARGE" "$(disk virtio1 xvda w)"
-    finish verifier 600
+    guest verifier "${2:-verify}" "$LARGE" "$(disk virtio1 xvda w)"
+    finish verifier "${3:-600}"
     say value restarts "$(lives)"
     has_lived "$1"
     for kind in "crash point" "data abort" "instruction abort" "stuck for" "stack overflow" "allocation"; do

@@ -119,6 +119,16 @@ pub fn test() -> Result<(usize, usize)> {
     run_all(&tested)
 }
 
+/// Boots what takes too long for `test`: a thousand failures.
+pub fn soak() -> Result<()> {
+    let soak = [&scenarios::SOAK];
+    build_failing(&soak)?;
+    match run_all(&soak)? {
+        (_, 0) => Ok(()),
+        (_, failed) => bail!("{failed} checks failed"),
+    }
+}
+
 /// Builds the images that fail on purpose, if any of the scenarios wants them.
 fn build_failing(scenarios: &[&Scenario]) -> Result<()> {
     if scenarios.iter().any(|scenario| scenarios::is_failing(scenario)) {

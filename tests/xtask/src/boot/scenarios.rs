@@ -130,6 +130,19 @@ pub fn is_failing(scenario: &Scenario) -> bool {
     scenario.name.starts_with("restart")
 }
 
+/// The same, a thousand times.
+pub const SOAK: Scenario = Scenario {
+    name: "restart-soak",
+    checks: &[
+        "driver domain ready",
+        "fio verify through 1000 failures of every kind",
+        "nothing is left behind",
+        "xl shutdown of the driver domain",
+    ],
+    timeout: Duration::from_secs(3600),
+    ..RESTART
+};
+
 /// A driver domain that fails, again and again, under a guest that checks every block.
 const RESTART: Scenario = Scenario {
     name: "restart",
