@@ -221,10 +221,28 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                 mtu,
             });
             station.poll(now, offer.as_ref());
+            if core::mem::take(&mut station.changed) {
+                self.warn_of_overlaps(at);
+            }
             self.inject(at);
         }
         let deadlines = self.own.stations.iter().filter_map(|station| station.deadline);
         self.own.deadline = deadlines.min();
+    }
+
+    /// Where the outside has the addresses of the inside, nothing can be translated.
+    fn warn_of_overlaps(&self, at: usize) {
+        let outside = &self.own.stations[at];
+        for station in &self.own.stations {
+            if let (Role::Gateway(gateway), Some(inner), Some(outer)) =
+                (&station.role, station.address, outside.address)
+                && gateway.outside == at
+                && inner.overlaps(outer)
+            {
+                let (name, uplink) = (&station.name, &outside.name);
+                log::error!("{name}: {inner} is {uplink}'s network, too: give {name} another address=");
+            }
+        }
     }
 
     /// What a NAT segment's guests are told of the outside: name servers, whether more are to come, the MTU.

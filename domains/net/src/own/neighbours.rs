@@ -196,3 +196,6 @@ fn ask(ip: Ipv4Addr, (mac, own): (Mac, Subnet), out: &mut Frames) {
         question.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
     });
 }
+
+#[cfg(test)]
+mod tests;

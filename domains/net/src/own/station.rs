@@ -72,6 +72,8 @@ pub(crate) struct Station {
     interface: Interface,
     sockets: SocketSet<'static>,
     client: Option<SocketHandle>,
+    /// Its address is another one, since somebody last asked.
+    pub changed: bool,
     /// When it wants to be polled without having got anything.
     pub deadline: Option<Instant>,
 }
@@ -110,6 +112,7 @@ impl Station {
             interface,
             sockets,
             client,
+            changed: false,
             deadline: client.map(|_| now),
         };
         station.configure(own.address, own.router);
@@ -124,6 +127,7 @@ impl Station {
             outside.nat.clear();
             outside.neighbours.clear();
         }
+        self.changed |= self.address != address;
         (self.address, self.router) = (address, router);
         self.interface.update_ip_addrs(|addresses| {
             addresses.clear();

@@ -1,8 +1,9 @@
 //! The scenarios: what is booted, and what must come of it.
 //!
-//! A new one is a constant here (those of the network domain: in `net`) and a script `tests/boot/scenarios/NAME.sh`. The script runs in Dom0 with the functions of
-//! `tests/boot/dom0` at hand, and reports with `check NAME COMMAND`; each NAME stands in the constant too, so that a check
-//! that was never reached counts as failed. What a guest does is a job, `tests/boot/guest/jobs/JOB`.
+//! A new one is a constant here (those of the network domain: in `net`) and a script `tests/boot/scenarios/NAME.sh`. The
+//! script runs in Dom0 with the functions of `tests/boot/dom0` at hand, and reports with `check NAME COMMAND`; each NAME
+//! stands in the constant too, so that a check that was never reached counts as failed. What a guest does is a job,
+//! `tests/boot/guest/jobs/JOB`.
 
 mod net;
 
