@@ -281,7 +281,8 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             vbd.counters += counters;
             vbd.rings.retain(|ring| *ring != index);
             if vbd.rings.is_empty() {
-                log::info!("vbd {id}: disconnected; {}", vbd.counters);
+                let helped = self.disks[vbd.disk].helped();
+                log::info!("vbd {id}: disconnected; {}{helped}", vbd.counters);
             }
         }
         self.poke();

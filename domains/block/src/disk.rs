@@ -1,10 +1,11 @@
 //! A device of this domain.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 
 use outrigger_devices::{
-    BlockDevice, BlockLimits, BlockOp, BlockRequest, DmaMemory, DmaSegment, Status, Tag,
+    BlockDevice, BlockLimits, BlockOp, BlockRequest, DmaCounters, DmaMemory, DmaSegment, Status, Tag,
 };
 use outrigger_ring::SharedPages;
 use outrigger_xen::PAGE_SIZE;
@@ -104,6 +105,16 @@ impl<D: BlockDevice, M: SharedPages> Disk<D, M> {
             self.reading = Reading::Pending;
         }
         begun
+    }
+
+    /// What the processor had to do for it since the domain began, if anything, for all its vbds: segments that went through
+    /// a page of ours, and segments that it moved itself. Words to follow a vbd's counters.
+    pub fn helped(&self) -> String {
+        let DmaCounters { bounces, by_hand } = self.device.dma_counters();
+        if bounces + by_hand == 0 {
+            return String::new();
+        }
+        format!(" bounced={bounces} by-hand={by_hand}")
     }
 
     /// Copies out what was read.

@@ -156,7 +156,9 @@ impl<H: Hypervisor, D: BlockDevice, M: SharedPages> DeviceClass for Block<'_, H,
                 words = Some(counters.to_string());
             }
         });
-        words
+        let state = self.state.borrow();
+        let vbd = state.vbds.iter().find(|vbd| vbd.id == device)?;
+        words.map(|words| words + &state.disks[vbd.disk].helped())
     }
 
     fn take_fault(&self) -> Option<(DeviceId, String)> {

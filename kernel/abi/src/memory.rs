@@ -39,6 +39,13 @@ pub const XENMAPSPACE_dev_mmio: u32 = 5;
 /// Flag of `idx` with [`XENMAPSPACE_grant_table`]: the status frames of a version 2 table.
 pub const XENMAPIDX_grant_table_status: u64 = 0x8000_0000;
 
+/// `mem_flags`: RAM under machine addresses of at most so many bits.
+#[allow(non_snake_case)]
+#[must_use]
+pub const fn XENMEMF_address_bits(bits: u32) -> u32 {
+    bits & 0xff
+}
+
 layout! {
     /// `struct xen_memory_reservation`.
     #[derive(Default)]

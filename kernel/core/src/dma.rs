@@ -7,12 +7,13 @@ use core::cell::RefCell;
 
 use alloc::vec::Vec;
 use core::ops::Range;
-use outrigger_devices::{DmaMemory, DmaPool, DmaSegment, DmaView, PAGE_SIZE};
+use outrigger_devices::{DmaMemory, DmaPool, DmaReach, DmaSegment, DmaView, PAGE_SIZE};
 use outrigger_ring::SharedPages;
 use outrigger_xen::DmaPage;
 
 use crate::Shared;
 use crate::arch::current::cache;
+use crate::hypercalls::exchange_page;
 use crate::pages::Pages;
 use crate::survivors::addresses::Addresses;
 use crate::xen::Xen;
@@ -73,6 +74,36 @@ impl DmaPool for Pool {
             ready.reverse();
         }
         ready.pop()
+    }
+
+    /// A page that is out of reach is exchanged with Xen for one that is not: Xen gives domains memory from the top, where
+    /// devices of few address bits do not reach.
+    fn page_within(&self, reach: &DmaReach) -> Option<DmaMemory<Shared>> {
+        let DmaMemory { memory, page } = self.page()?;
+        if reach.holds(page) {
+            return Some(DmaMemory { memory, page });
+        }
+        if reach.start != 0 || reach.end < PAGE_SIZE as u64 {
+            return None;
+        }
+        // SAFETY: it was handed out to us just now, and nobody has seen it.
+        let exchanged = unsafe { exchange_page(memory.gfn(), reach.end.ilog2()) };
+        if let Err(errno) = exchanged {
+            log::warn!(
+                "Xen has no memory that a device with {} bits reaches: {errno:?}",
+                reach.end.ilog2()
+            );
+            return None;
+        }
+        let mut found = None;
+        self.xen
+            .grants
+            .bus_addresses(self.xen.domid, core::slice::from_ref(&memory), |page| {
+                found = Some(page)
+            });
+        let page = found.filter(|page| reach.holds(*page))?;
+        (0..PAGE_SIZE).step_by(8).for_each(|at| memory.store_u64(at, 0));
+        Some(DmaMemory { memory, page })
     }
 }
 

@@ -10,7 +10,10 @@ use xen_unikernel_abi::event_channel::{
 };
 use xen_unikernel_abi::grant_table::{GnttabCopy, GnttabMapGrantRef, GnttabUnmapGrantRef};
 use xen_unikernel_abi::hvm::{HVMOP_get_param, XenHvmParam};
-use xen_unikernel_abi::memory::{XENMEM_add_to_physmap, XenAddToPhysmap};
+use xen_unikernel_abi::memory::{
+    XENMEM_add_to_physmap, XENMEM_decrease_reservation, XENMEM_populate_physmap, XENMEMF_address_bits,
+    XenAddToPhysmap, XenMemoryReservation,
+};
 use xen_unikernel_abi::sched::{SCHEDOP_shutdown, SCHEDOP_yield, SchedShutdown};
 use xen_unikernel_abi::vcpu::{VCPUOP_register_vcpu_info, VcpuRegisterVcpuInfo};
 use xen_unikernel_abi::xen::{
@@ -110,6 +113,38 @@ pub(crate) unsafe fn add_to_physmap(space: u32, index: u64, gpfn: u64) -> Result
         ..Default::default()
     };
     with(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, &mut add)
+}
+
+/// Gives the RAM at guest frame `gfn` back to Xen for other RAM there, whose machine address has at most `bits` bits. If there
+/// is none, any RAM.
+///
+/// # Safety
+/// Nobody uses the page; its contents are lost.
+pub(crate) unsafe fn exchange_page(gfn: u64, bits: u32) -> Result<(), Errno> {
+    for (op, mem_flags) in [
+        (XENMEM_decrease_reservation, 0),
+        (XENMEM_populate_physmap, XENMEMF_address_bits(bits)),
+        (XENMEM_populate_physmap, 0),
+    ] {
+        let frame = gfn;
+        let reservation = XenMemoryReservation {
+            extent_start: (&raw const frame) as u64,
+            nr_extents: 1,
+            mem_flags,
+            domid: DOMID_SELF,
+            ..Default::default()
+        };
+        let args = [u64::from(op), (&raw const reservation) as u64, 0, 0, 0];
+        // SAFETY: both live during the call, and Xen writes to neither; nobody uses the page (the caller's promise).
+        let done = unsafe { hypercall(__HYPERVISOR_memory_op, args) };
+        match (op == XENMEM_decrease_reservation, done == 1) {
+            (true, false) => return Err(Errno(done)),
+            (false, true) => return Ok(()),
+            (true, true) | (false, false) => {}
+        }
+    }
+    // A hole where RAM was, which nobody uses; the caller must not either.
+    Err(Errno(-xen_unikernel_abi::errno::XEN_ENOMEM))
 }
 
 /// Moves processor 0's `vcpu_info` to `offset` within guest frame `mfn`.

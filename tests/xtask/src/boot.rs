@@ -4,6 +4,7 @@ mod console;
 mod disk;
 mod machine;
 mod medium;
+mod raspi;
 mod run;
 mod scenarios;
 mod tools;
@@ -16,7 +17,7 @@ use anyhow::{Context, Result, bail};
 
 use disk::Slice;
 pub use disk::{Content, Disk};
-pub use machine::Board;
+pub use machine::{Board, Kind};
 pub use run::{Additions, Runner};
 pub use tools::HostTools;
 
@@ -79,8 +80,20 @@ pub enum Backend {
 pub enum Start {
     /// QEMU, as no real machine would, and sooner.
     Qemu,
+    /// QEMU, on its Raspberry Pi 4: the first disk is the card in its slot, and there are no others.
+    RaspberryPi4,
     /// U-Boot, by the boot script that the image builder wrote: the machine file has a table `[boot]`.
     UBoot,
+}
+
+impl Start {
+    /// On which board.
+    fn board(self) -> Kind {
+        match self {
+            Self::Qemu | Self::UBoot => Kind::Virt,
+            Self::RaspberryPi4 => Kind::RaspberryPi4,
+        }
+    }
 }
 
 /// Boots the scenarios called `names`, or all of them, and says what came of each.

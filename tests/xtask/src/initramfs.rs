@@ -55,6 +55,15 @@ impl Archive {
         self.with_parent(path, FILE | 0o755, contents)
     }
 
+    /// An archive of programs: their paths and contents.
+    pub fn of_programs(programs: &[(String, Vec<u8>)]) -> Result<Self> {
+        let mut archive = Self::default();
+        for (path, contents) in programs {
+            archive.program(path, contents)?;
+        }
+        Ok(archive)
+    }
+
     /// Adds a symbolic link at `path` that points to `to`.
     pub fn symlink(&mut self, path: &str, to: &str) -> Result<()> {
         self.with_parent(path, SYMLINK | 0o777, to.as_bytes())

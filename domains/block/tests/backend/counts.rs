@@ -1,6 +1,8 @@
 //! What a batch costs, exactly: golden numbers.
 
+use outrigger_devices::DmaCounters;
 use outrigger_xen::fake::Counts;
+use outrigger_xen::{Instant, Wake};
 
 use crate::guest::{Guest, OKAY, Options, READ, WRITE};
 use crate::world::{FE, OTHER, World, vbd};
@@ -213,6 +215,35 @@ fn counters_tell_what_was_done() {
     );
 }
 
+/// What the processor did for a device that does not reach everything is said with each of its vbds.
+#[test]
+fn bounces_are_told() {
+    let world = World::new();
+    let device = vbd(FE, 51712);
+    let mut guest = Guest::boot(&world, device, "virtio0", "w", Options::default());
+    let buffers = guest.buffers(1);
+    guest.data(0, WRITE, 0, &[buffers[0].whole()]);
+    guest.run(&world);
+    world.disk().helped = DmaCounters {
+        bounces: 7,
+        by_hand: 3,
+    };
+    world.advance(5000);
+    let told = world.node(device, "statistics").expect("statistics");
+    assert!(told.ends_with(" notifications=1 bounced=7 by-hand=3"), "{told}");
+}
+
+/// A device that may never be heard of again is looked at when it asks for that.
+#[test]
+fn a_device_is_looked_at_when_it_wants_to_be() {
+    let world = World::new();
+    let asked = Instant(123_456_789);
+    let turn = |world: &World| world.block.turn(Wake::default()).deadline;
+    assert_eq!(turn(&world), None);
+    world.disk().deadline = Some(asked);
+    assert_eq!(turn(&world), Some(asked));
+}
+
 #[test]
 fn nothing_allocates_on_the_data_path() {
     assert_eq!(
@@ -246,7 +277,7 @@ fn nothing_allocates_on_the_data_path() {
             let mut more = true;
             while more {
                 let allocated = allocation_counter::measure(|| {
-                    let wake = outrigger_xen::Wake {
+                    let wake = Wake {
                         events: true,
                         devices: 1,
                         timer: false,

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use outrigger_devices::{
-    BlockDevice, BlockLimits, BlockOp, BlockRequest, Completion, DeviceFault, DmaSegment, Interrupt,
-    QueueFull, Status, Tag,
+    BlockDevice, BlockLimits, BlockOp, BlockRequest, Completion, DeviceFault, DmaCounters, DmaSegment,
+    Interrupt, QueueFull, Status, Tag,
 };
+use outrigger_xen::Instant;
 use outrigger_xen::fake::Domain;
 
 use crate::quiet::quiet;
@@ -52,6 +53,10 @@ pub struct Core {
     pub failures: VecDeque<Status>,
     pub fault: Option<DeviceFault>,
     pub config_changed: bool,
+    /// What it says that the processor did for it.
+    pub helped: DmaCounters,
+    /// When it wants to be looked at.
+    pub deadline: Option<Instant>,
     /// All requests, in the order of their submission.
     pub seen: Vec<Seen>,
     pub commits: usize,
@@ -102,6 +107,8 @@ pub fn disk(dd: &Domain, irq: u32, limits: BlockLimits) -> (FakeDisk, Handle) {
         failures: VecDeque::new(),
         fault: None,
         config_changed: false,
+        helped: DmaCounters::default(),
+        deadline: None,
         seen: Vec::with_capacity(100_000),
         commits: 0,
         most_in_flight: 0,
@@ -301,6 +308,14 @@ impl BlockDevice for FakeDisk {
             completions: true,
             config,
         }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.0.borrow().deadline
+    }
+
+    fn dma_counters(&self) -> DmaCounters {
+        self.0.borrow().helped
     }
 
     fn quiesce(&mut self) {

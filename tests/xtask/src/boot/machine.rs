@@ -15,12 +15,11 @@ use super::console::{self, Event, Line};
 use super::disk::{Content, Disk};
 use super::tools::HostTools;
 use super::tree::Module;
-use super::{Nic, Wire};
+use super::{Nic, Wire, raspi};
 use crate::process;
 
 /// Where Dom0's kernel and ramdisk are put: clear of Xen and of the device tree, which QEMU places low in RAM.
-const KERNEL_ADDRESS: u64 = 0x4900_0000;
-const RAMDISK_ADDRESS: u64 = 0x4e00_0000;
+const VIRT_MODULES: [u64; 2] = [0x4900_0000, 0x4e00_0000];
 
 /// The addresses of the network card and, at the other end of its wire, of Dom0's; `tests/boot/dom0/net.sh` knows them too.
 const NIC_MAC: &str = "52:54:00:00:00:02";
@@ -30,9 +29,30 @@ const PEER_MAC: &str = "52:54:00:00:00:01";
 /// QEMU's, in the host's time; a machine with nothing else to do could skip to its next timer before.
 const SENDING: &str = "tx=timer,x-txtimer=1000";
 
-/// The hardware of a machine: QEMU's `virt` board.
+/// Which of QEMU's boards it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `virt`.
+    Virt,
+    /// `raspi4b`, which has the first disk as its card, one interrupt controller, its own memory, and no other devices.
+    RaspberryPi4,
+}
+
+impl Kind {
+    /// Where Dom0's kernel and ramdisk are put.
+    fn module_addresses(self) -> [u64; 2] {
+        match self {
+            Self::Virt => VIRT_MODULES,
+            Self::RaspberryPi4 => raspi::MODULES,
+        }
+    }
+}
+
+/// The hardware of a machine.
 #[derive(Clone, Debug)]
 pub struct Board {
+    /// Which board it is.
+    pub kind: Kind,
     /// RAM in MiB.
     pub memory_mib: u32,
     /// The version of the interrupt controller.
@@ -74,14 +94,15 @@ pub struct Software {
 }
 
 /// Describes the kernel and the ramdisk as [`Machine::start`] will load them.
-pub fn modules(kernel: &Path, ramdisk: &Path) -> Result<[Module; 2]> {
+pub fn modules(kind: Kind, kernel: &Path, ramdisk: &Path) -> Result<[Module; 2]> {
+    let [kernel_address, ramdisk_address] = kind.module_addresses();
     let kernel = Module {
-        address: KERNEL_ADDRESS,
+        address: kernel_address,
         size: fs::metadata(kernel)?.len(),
         kind: "multiboot,kernel",
     };
     let ramdisk = Module {
-        address: RAMDISK_ADDRESS,
+        address: ramdisk_address,
         size: fs::metadata(ramdisk)?.len(),
         kind: "multiboot,ramdisk",
     };
@@ -170,12 +191,13 @@ impl Board {
 }
 
 impl Software {
-    fn load(&self, qemu: &mut Command) {
+    fn load(&self, kind: Kind, qemu: &mut Command) {
+        let [kernel, ramdisk] = kind.module_addresses();
         qemu.arg("-kernel")
             .arg(&self.hypervisor)
             .arg("-dtb")
             .arg(&self.device_tree);
-        for (file, address) in [(&self.kernel, KERNEL_ADDRESS), (&self.ramdisk, RAMDISK_ADDRESS)] {
+        for (file, address) in [(&self.kernel, kernel), (&self.ramdisk, ramdisk)] {
             qemu.args([
                 "-device",
                 &format!("loader,file={},addr={address:#x},force-raw=on", escaped(file)),
@@ -185,7 +207,7 @@ impl Software {
 }
 
 /// QEMU's option syntax wants a comma in a value twice.
-fn escaped(path: &Path) -> String {
+pub fn escaped(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
 
@@ -205,12 +227,17 @@ impl Machine {
     pub fn start(board: &Board, software: Option<&Software>, tools: &HostTools, dir: &Path) -> Result<Self> {
         let guest_errors = dir.join("guest-errors.log");
         let mut qemu = tools.qemu();
-        board.base(&mut qemu, "");
-        board.devices(&mut qemu);
-        if let Some(software) = software {
-            software.load(&mut qemu);
+        match board.kind {
+            Kind::Virt => {
+                board.base(&mut qemu, "");
+                board.devices(&mut qemu);
+                qemu.args(["-d", "guest_errors", "-D"]).arg(&guest_errors);
+            }
+            Kind::RaspberryPi4 => raspi::hardware(&mut qemu, board),
         }
-        qemu.args(["-d", "guest_errors", "-D"]).arg(&guest_errors);
+        if let Some(software) = software {
+            software.load(board.kind, &mut qemu);
+        }
 
         // QEMU connects to us: ports chosen by the kernel are free, and nothing is left behind.
         let listeners =
@@ -249,7 +276,16 @@ impl Machine {
             .ok()
             .context("three consoles")?;
         let (sender, events) = mpsc::channel();
-        for (name, stream) in [("xen", serial), ("dom0", port), ("monitor", monitor.try_clone()?)] {
+        // Without a port of its own, Dom0 speaks on the serial line.
+        let serial_name = match board.kind {
+            Kind::Virt => "xen",
+            Kind::RaspberryPi4 => "dom0",
+        };
+        for (name, stream) in [
+            (serial_name, serial),
+            ("dom0", port),
+            ("monitor", monitor.try_clone()?),
+        ] {
             let sender = sender.clone();
             thread::spawn(move || console::read_lines(stream, name, &sender));
         }

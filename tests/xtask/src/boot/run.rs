@@ -10,9 +10,9 @@ use anyhow::{Context, Result};
 use outrigger::build::{DEFAULT_DEST, Request};
 
 use super::console::{self, Line, Report};
-use super::machine::{self, Board, Machine, Medium, Software};
+use super::machine::{self, Board, Kind, Machine, Medium, Software};
 use super::tools::HostTools;
-use super::{Backend, Scenario, Start, medium, scenarios, tree};
+use super::{Backend, Scenario, Start, medium, raspi, scenarios, tree};
 use crate::initramfs::{Archive, Sources};
 use crate::{dom0_program, fetch, image};
 
@@ -181,13 +181,15 @@ impl Runner {
             disks.push((*disk, image));
         }
         let medium = match scenario.start {
-            Start::Qemu => None,
+            Start::Qemu | Start::RaspberryPi4 => None,
             Start::UBoot => Some(Medium {
                 firmware: fetch::U_BOOT.root()?.join("usr/lib/u-boot/qemu_arm64/u-boot.bin"),
                 disk: dir.join("medium.img"),
             }),
         };
+        let kind = scenario.start.board();
         let board = Board {
+            kind,
             memory_mib: 2048,
             gic: scenario.gic,
             nic: scenario.nic,
@@ -196,7 +198,10 @@ impl Runner {
             skip_idle: additions.skip_idle,
         };
         let base = dir.join("base.dtb");
-        board.device_tree(&self.tools, &base)?;
+        match kind {
+            Kind::Virt => board.device_tree(&self.tools, &base)?,
+            Kind::RaspberryPi4 => drop(fs::copy(raspi::device_tree(&self.sources)?, &base)?),
+        }
 
         let mut archive = Archive::default();
         let kernel = self.sources.kernel()?;
@@ -204,7 +209,7 @@ impl Runner {
         let mut guest =
             self.sources
                 .guest(&self.scripts.join("guest"), scenario.fio, scenario.nic.is_some())?;
-        guest.extend(programs(&additions.guest)?.finish()?);
+        guest.extend(Archive::of_programs(&additions.guest)?.finish()?);
         archive.file("images/guest.cpio", &guest)?;
         let named = || {
             self.scripts
@@ -242,7 +247,7 @@ impl Runner {
                 .sources
                 .dom0(&self.scripts.join("dom0"), scenario.nic.is_some())?,
         )?;
-        let mut dom0 = programs(&additions.dom0)?;
+        let mut dom0 = Archive::of_programs(&additions.dom0)?;
         if scenario.outrigger {
             dom0.program("usr/bin/outrigger", &fs::read(dom0_program::outrigger()?)?)?;
         }
@@ -260,19 +265,15 @@ impl Runner {
             medium::create(&medium.disk, &dir.join("built"), &software, &self.tools)?;
             return Ok((board, None));
         }
-        let modules = machine::modules(&software.kernel, &software.ramdisk)?;
-        let device_tree = tree::with_chosen(&host_tree, &modules, XEN_BOOTARGS, DOM0_BOOTARGS)?;
+        let modules = machine::modules(kind, &software.kernel, &software.ramdisk)?;
+        let (host_tree, xen_bootargs) = match kind {
+            Kind::Virt => (host_tree, XEN_BOOTARGS),
+            Kind::RaspberryPi4 => (raspi::for_qemu(&host_tree)?, raspi::XEN_BOOTARGS),
+        };
+        let device_tree = tree::with_chosen(&host_tree, &modules, xen_bootargs, DOM0_BOOTARGS)?;
         fs::write(&software.device_tree, device_tree)?;
         Ok((board, Some(software)))
     }
-}
-
-fn programs(programs: &[(String, Vec<u8>)]) -> Result<Archive> {
-    let mut archive = Archive::default();
-    for (path, contents) in programs {
-        archive.program(path, contents)?;
-    }
-    Ok(archive)
 }
 
 /// Where a scenario's files and logs are.

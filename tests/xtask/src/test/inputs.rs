@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::boot::{Board, HostTools};
+use crate::boot::{Board, HostTools, Kind};
 use crate::{fetch, image};
 
 /// The variables and what they name, fetched or made if need be.
@@ -43,6 +43,7 @@ fn device_trees(linux: &Path) -> Result<PathBuf> {
 /// The device tree of QEMU's `virt` board with nothing added.
 fn virt(tools: &HostTools, to: &Path) -> Result<PathBuf> {
     let board = Board {
+        kind: Kind::Virt,
         memory_mib: 2048,
         gic: 2,
         nic: None,

@@ -96,10 +96,6 @@ pub(super) fn is_coherent(node: &FdtNode<'_>) -> bool {
 /// What devices on a bus reach of memory: the largest of its `dma-ranges` (the device's address, the processor's, length;
 /// two cells each, as the image builder writes them); everything if it has none.
 pub(super) fn reach(bus: &FdtNode<'_>) -> DmaReach {
-    let ranges = bus
-        .property("dma-ranges")
-        .map(|property| property.value().to_vec())
-        .unwrap_or_default();
     let decode = |cell: &[u8; 24]| {
         let [device, start, length] = [0, 8, 16].map(|at| {
             let mut word = [0; 8];
@@ -113,8 +109,10 @@ pub(super) fn reach(bus: &FdtNode<'_>) -> DmaReach {
             ..DmaReach::ALL
         }
     };
-    let windows = ranges.as_chunks().0.iter().map(decode);
-    windows
-        .max_by_key(|window| window.end - window.start)
-        .unwrap_or(DmaReach::ALL)
+    // No list of them: there is no heap yet.
+    let largest = bus.property("dma-ranges").and_then(|property| {
+        let windows = property.value().as_chunks().0.iter().map(decode);
+        windows.max_by_key(|window| window.end - window.start)
+    });
+    largest.unwrap_or(DmaReach::ALL)
 }

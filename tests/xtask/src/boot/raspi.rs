@@ -1,0 +1,81 @@
+//! QEMU's model of a Raspberry Pi 4 (`raspi4b`): how it is started, and what it lacks.
+//!
+//! It has the card slot (eMMC2, without DMA), a console and the interrupt controller; of the rest of the chip some parts only,
+//! and none of the network. Xen sees the first 948 MiB. Powering off does not end it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, anyhow};
+use dtoolkit::fdt::Fdt;
+use dtoolkit::model::DeviceTree;
+
+use super::machine::{Board, escaped};
+use crate::initramfs::Sources;
+
+/// Where Dom0's kernel and ramdisk are put: clear of Xen, and of the device tree, which QEMU puts at 128 MiB.
+pub const MODULES: [u64; 2] = [0x1000_0000, 0x1400_0000];
+
+/// Xen's arguments besides what the board's file says.
+pub const XEN_BOOTARGS: &str = "console=dtuart dtuart=/soc/serial@7e201000 dom0_mem=384M dom0_max_vcpus=1 xsm=dummy loglvl=info guest_loglvl=info";
+
+/// What QEMU does not model and Dom0's kernel touches while it starts, which ends in an abort. It disables more itself.
+const NOT_MODELLED: [&str; 14] = [
+    "/soc/interrupt-controller@7ef00100",
+    "/soc/clock@7ef00000",
+    "/soc/hdmi@7ef00700",
+    "/soc/hdmi@7ef05700",
+    "/soc/i2c@7ef04500",
+    "/soc/i2c@7ef09500",
+    "/soc/vec@7ec13000",
+    "/soc/hvs@7e400000",
+    "/soc/txp@7e004000",
+    "/soc/avs-monitor@7d5d2000",
+    "/gpu",
+    "/scb/gpu@7ec00000",
+    "/scb/pcie@7d500000",
+    "/scb/ethernet@7d580000",
+];
+
+/// The board's device tree as mainline Linux has it, from Debian's kernel package.
+pub fn device_tree(sources: &Sources) -> Result<PathBuf> {
+    let packages = sources.linux.join("usr/lib");
+    let found = fs::read_dir(&packages)?
+        .filter_map(|entry| Some(entry.ok()?.path().join("broadcom/bcm2711-rpi-4-b.dtb")))
+        .find(|path| path.exists());
+    found.with_context(|| format!("no device tree of the Raspberry Pi 4 in {}", packages.display()))
+}
+
+/// The tree without what QEMU does not model: no property of the board's, so nothing for its file.
+pub fn for_qemu(tree: &[u8]) -> Result<Vec<u8>> {
+    let fdt = Fdt::new(tree).map_err(|error| anyhow!("the Raspberry Pi's device tree: {error}"))?;
+    let mut tree = DeviceTree::from_fdt(&fdt);
+    for path in NOT_MODELLED {
+        let (parent, name) = path.rsplit_once('/').context("a path")?;
+        let mut names = parent.split('/').filter(|name| !name.is_empty());
+        let parent = names.try_fold(&mut tree.root, |node, name| node.child_mut(name));
+        if let Some(parent) = parent {
+            parent.remove_child(name);
+        }
+    }
+    Ok(tree.to_dtb())
+}
+
+/// The machine, with the board's one disk as the card in its slot.
+pub fn hardware(qemu: &mut Command, board: &Board) {
+    qemu.args(["-M", "raspi4b", "-nodefaults", "-display", "none", "-no-reboot"]);
+    if let Some((_, image)) = board.disks.first() {
+        card(qemu, image);
+    }
+}
+
+/// QEMU wires its own slot (`if=sd`) to the chip's older controllers. The bus of the newest one is found first by this path.
+fn card(qemu: &mut Command, image: &Path) {
+    let file = escaped(image);
+    qemu.args([
+        "-drive",
+        &format!("id=card,if=none,file={file},format=raw,cache=unsafe"),
+    ]);
+    qemu.args(["-device", "sd-card,drive=card,bus=/generic-sdhci/sd-bus"]);
+}
