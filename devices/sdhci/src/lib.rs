@@ -45,3 +45,4 @@ mod transfer;
 pub use chip::Chip;
 pub use device::{Options, Sdhci};
 pub use error::{CommandError, ProbeError};
+pub use restart::stop;

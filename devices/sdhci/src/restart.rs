@@ -1,4 +1,4 @@
-//! Up again after a fault, in the same memory.
+//! Up again after a fault, in the same memory; and down, whoever had it up.
 
 use outrigger_devices::{DmaPool, DmaView, RegisterIo};
 use outrigger_ring::SharedPages;
@@ -7,6 +7,7 @@ use outrigger_xen::Clock;
 use crate::device::bring_up;
 use crate::engine::Engine;
 use crate::host::Host;
+use crate::register::{CLOCK, clock};
 use crate::{ProbeError, Sdhci};
 
 impl<R, P, C> Sdhci<R, P, C>
@@ -31,4 +32,19 @@ where
         let card = bring_up(&mut host, &options)?;
         Ok(Self::assemble(host, card, path, table, options))
     }
+}
+
+/// A reset is over after so many looks, or never: microseconds each.
+const LOOKS: u32 = 100_000;
+
+/// Resets the controller behind `io`, whatever an earlier life of the domain has left it at: no DMA and no interrupt after this
+/// returns.
+pub fn stop(io: &impl RegisterIo) {
+    io.write_u32(CLOCK, clock::RESET_ALL);
+    for _ in 0..LOOKS {
+        if io.read_u32(CLOCK) & clock::RESET_ALL == 0 {
+            return;
+        }
+    }
+    log::error!("sdhci: the controller does not even reset");
 }

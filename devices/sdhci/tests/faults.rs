@@ -384,6 +384,33 @@ fn quiet_is_quiet() {
     }
 }
 
+/// A life of the domain that ended without a word: the controller is stopped by its registers alone.
+#[test]
+fn what_an_earlier_life_has_left_at_work_is_stopped() {
+    for setup in setups() {
+        let mut rig = filled(Setup {
+            slot: Slot {
+                latency: 100,
+                ..setup.slot
+            },
+            ..setup
+        });
+        for op in [BlockOp::Read, BlockOp::Write] {
+            rig.transfer(op, 8, &pages(4)).expect("room");
+        }
+        rig.disk.commit(0);
+        rig.disk.arm(0);
+        rig.model.run();
+        assert!(!rig.model.is_quiet());
+        outrigger_sdhci::stop(&rig.model);
+        assert!(rig.model.is_quiet());
+        rig.forget();
+        rig.model.set_latency(1);
+        let mut rig = rig.restart().expect("a card");
+        serves(&mut rig);
+    }
+}
+
 /// The failed attempts' pages are lent again for the next ones, so none may be lost on the way.
 #[test]
 fn failures_lose_no_page_to_bounce_through() {

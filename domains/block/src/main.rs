@@ -19,7 +19,7 @@ use outrigger_xenbus::serve;
 outrigger_core::image!(run);
 
 fn run(mut machine: Machine) -> ! {
-    stop_virtio(&machine);
+    stop_all(&machine);
     let (cpu_pages, dma_pages) = machine.xen.mappable();
     let block = Block::new(machine.xen, Budget { dma_pages, cpu_pages });
     let mut disks = 0;
@@ -49,13 +49,19 @@ fn run(mut machine: Machine) -> ! {
     outrigger_core::obey(shutdown)
 }
 
-/// Stops what an earlier life has left at work, all of it, before memory is given to any. (Other drivers' probes do it.)
-fn stop_virtio(machine: &Machine) {
-    #[cfg(feature = "virtio-blk")]
-    for device in machine.devices.iter().filter(|device| device.is("virtio,mmio")) {
-        device.registers.iter().for_each(outrigger_virtio_blk::stop);
+/// Stops what an earlier life has left at work, all of it, before memory is given to any.
+fn stop_all(machine: &Machine) {
+    for device in &machine.devices {
+        #[cfg(feature = "virtio-blk")]
+        if device.is("virtio,mmio") {
+            device.registers.iter().for_each(outrigger_virtio_blk::stop);
+        }
+        #[cfg(feature = "sdhci")]
+        if sdhci(device).is_some() {
+            device.registers.iter().for_each(outrigger_sdhci::stop);
+        }
+        let _ = device;
     }
-    let _ = machine;
 }
 
 /// A disk of any kind.
