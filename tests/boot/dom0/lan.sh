@@ -100,7 +100,7 @@ sniffing() {
     say value sniffed "$(figure net3 sniffed) frames"
     [ "$(figure net3 sniffed)" -le 10 ]
     on net3 20 "listen eth0"
-    on net1 20 "if arping -q -c 5 -w 5 -I eth0 10.0.2.99; then false; fi"
+    on net1 20 "if arping -q -c 4 -w 4 -I eth0 10.0.2.99; then false; fi"
     on net3 20 "heard eth0; [ \$(heard eth0) -ge 3 ]"
 }
 
@@ -147,7 +147,7 @@ rate_limit() {
 # A card comes and goes, five times, with pings on it as fast as they are answered; another guest's stream goes on.
 attach_detach_under_traffic() {
     ip addr add 10.7.0.4/24 dev "$(card 52:54:00:00:00:01)"
-    on net1 90 "iperf 10.0.2.4 -t 20 >/tmp/stream; [ \$(cut -d . -f 1 /tmp/stream) -gt 5000 ]" &
+    on net1 90 "iperf 10.0.2.4 -t 15 >/tmp/stream; [ \$(cut -d . -f 1 /tmp/stream) -gt 5000 ]" &
     stream=$!
     for round in 1 2 3 4 5; do
         second_vif 2 bridge=xenbr0

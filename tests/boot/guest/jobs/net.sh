@@ -61,11 +61,11 @@ peer() {
     sleep 3
 }
 
-# unreachable ADDRESS [PING OPTION...]: nobody answers, three times.
+# unreachable ADDRESS [PING OPTION...]: nobody answers, three times, within a second.
 unreachable() {
     address=$1
     shift
-    if ping -c 3 -W 1 "$@" "$address"; then return 1; fi
+    if ping -c 3 -i 0.3 -W 1 "$@" "$address"; then return 1; fi
 }
 
 # packets ETH: how many the card has received.
