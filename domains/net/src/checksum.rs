@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use outrigger_ring::SharedPages;
+pub use outrigger_router::checksum::update;
 
 /// A running one's complement sum. Bytes are taken as little-endian 16-bit words, which changes nothing but the byte order of
 /// the result (RFC 1071, 2.B).
@@ -97,18 +98,6 @@ fn fold(mut sum: u64) -> u16 {
         sum = (sum & 0xffff) + (sum >> 16);
     }
     sum as u16
-}
-
-/// The checksum after one 16-bit field that it covers has changed (RFC 1624, equation 3). All in network order.
-pub fn update(checksum: [u8; 2], old: [u8; 2], new: [u8; 2]) -> [u8; 2] {
-    let word = |bytes| u64::from(u16::from_le_bytes(bytes));
-    (!fold((word(checksum) ^ 0xffff) + (word(old) ^ 0xffff) + word(new))).to_le_bytes()
-}
-
-/// A partial checksum (the sum of the pseudo header) after one 16-bit field that it covers has changed. All in network order.
-pub fn update_partial(partial: [u8; 2], old: [u8; 2], new: [u8; 2]) -> [u8; 2] {
-    let word = |bytes| u64::from(u16::from_le_bytes(bytes));
-    fold(word(partial) + (word(old) ^ 0xffff) + word(new)).to_le_bytes()
 }
 
 /// The checksum of an IPv4 header, whose own field is taken for 0.

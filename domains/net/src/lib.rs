@@ -27,7 +27,6 @@ mod counters;
 mod filter;
 mod finish;
 mod multicast;
-pub mod nat;
 mod nic;
 mod own;
 pub mod packet;

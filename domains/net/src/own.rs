@@ -2,12 +2,6 @@
 //! looked at in a turn of its own; what is translated has its headers changed on its way (`cross`).
 
 mod cross;
-mod dhcp;
-mod errors;
-mod leases;
-mod mailbox;
-mod neighbours;
-mod station;
 
 pub(crate) use cross::Crossing;
 
@@ -16,10 +10,14 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
-use core::time::Duration;
 
 use outrigger_devices::{NetDevice, RxChecksum};
 use outrigger_ring::SharedPages;
+use outrigger_router::dhcp::Offer;
+use outrigger_router::leases::NotHere;
+use outrigger_router::nat::headers::Headers;
+use outrigger_router::nat::table::Room;
+use outrigger_router::{Gateway, Leases, Nat, Neighbours, Outside, Pace, Role, Station};
 use outrigger_segments::{Parsed, Segment};
 use outrigger_xen::{Hypervisor, Instant};
 
@@ -27,17 +25,9 @@ use crate::batch::{Incoming, Origin};
 use crate::counters::Drop;
 use crate::filter::SourceFilter;
 use crate::multicast::MulticastFilter;
-use crate::nat::Nat;
-use crate::nat::table::Room;
 use crate::packet::Mac;
-use crate::rate::Bucket;
 use crate::service::{Net, State};
 use crate::switch::{Lan, MAX_VIFS};
-
-use dhcp::Offer;
-use leases::Leases;
-use neighbours::Neighbours;
-use station::{Gateway, Outside, Role, Station};
 
 /// Conversations that are translated at once behind one address: some 0.8 MB.
 const CONVERSATIONS: Room = Room {
@@ -48,9 +38,14 @@ const CONVERSATIONS: Room = Room {
 /// Bytes of a packet where no card says otherwise.
 const MTU: u16 = 1500;
 
+/// ICMP errors a second to a segment's guests.
+const ERRORS: u32 = 100;
+
 #[derive(Default)]
 pub(crate) struct Own {
     stations: Vec<Station>,
+    /// Where each of them is. Its port of the switch is its number behind those of vifs.
+    lans: Vec<Lan>,
     /// Something came for one of them, or could not be sent yet.
     due: bool,
     deadline: Option<Instant>,
@@ -71,9 +66,8 @@ impl Own {
 
     /// Whether an address is our own in a LAN.
     pub fn has(&self, lan: Lan, mac: Mac) -> bool {
-        self.stations
-            .iter()
-            .any(|station| station.lan == lan && station.mac == mac)
+        let mut places = self.stations.iter().zip(&self.lans);
+        places.any(|(station, its)| *its == lan && station.mac.0 == mac.0)
     }
 
     /// Gives a vif on a NAT segment its address, and takes care that it sends from that alone.
@@ -88,22 +82,24 @@ impl Own {
         filter: &mut SourceFilter,
     ) -> Result<(), String> {
         let mut leased = None;
-        for station in &mut self.stations {
+        for (station, its) in self.stations.iter_mut().zip(&self.lans) {
             let (name, own) = (&station.name, station.address);
             let Role::Gateway(gateway) = &mut station.role else {
                 continue;
             };
             gateway.leases.release(vif as u8);
-            if station.lan != lan {
+            if *its != lan {
                 continue;
             }
             let own = own.map_or_else(String::new, |own| format!("{own}"));
             let wanted = gateway.leases.wanted(&filter.addresses);
-            let wanted = wanted.map_err(|leases::NotHere| {
+            let wanted = wanted.map_err(|NotHere| {
                 format!("no address in the subnet of segment {name}, {own}; give it one there, or none")
             })?;
             let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
-            let assigned = gateway.leases.assign(vif as u8, (mac, mtu), wanted);
+            let assigned = gateway
+                .leases
+                .assign(vif as u8, (outrigger_router::Mac(mac.0), mtu), wanted);
             leased = Some(assigned.ok_or_else(|| {
                 format!("another guest has that address of segment {name}, {own}, or all are taken")
             })?);
@@ -183,7 +179,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                     outside,
                     leases: Leases::new(subnet),
                     dns: own.dns.clone(),
-                    errors: Bucket::new(1, Duration::from_millis(10), 32, now),
+                    errors: Pace::new(ERRORS),
                 }))
             }
             _ if all.iter().any(behind) => Role::Outside(Box::new(Outside {
@@ -201,8 +197,15 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         if let Some(port) = self.switch.port_mut(port) {
             port.multicast = MulticastFilter::new(true);
         }
-        let station = Station::new(segment.name.clone(), (port, lan, mac), own, role, (now, seed));
+        let station = Station::new(
+            segment.name.clone(),
+            outrigger_router::Mac(mac.0),
+            own,
+            role,
+            (now, seed),
+        );
         self.own.stations.push(station);
+        self.own.lans.push(lan);
         self.own.due = true;
     }
 
@@ -267,7 +270,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         // There is room for as many as there can be.
         dns.extend(servers.iter().copied().take(dns.capacity()));
         let ready = !gateway.dns.is_empty() || outside.address.is_some();
-        (dns, ready, self.mtu_of(outside.lan))
+        (dns, ready, self.mtu_of(self.own.lans[gateway.outside]))
     }
 
     /// Bytes of a packet that a LAN's card takes.
@@ -294,7 +297,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             if pool.extend(frame, len) {
                 pool.write(frame, 0, copied.bytes());
                 batch.incoming.push(Incoming {
-                    origin: Origin::Own { port: station.port },
+                    origin: Origin::Own { port: MAX_VIFS + at },
                     frame,
                     stored: len,
                     len,
@@ -328,15 +331,17 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         // What waits for its next hop is from us, to us, until that is known; a guest sends no such frame, and a wire's is
         // none of ours.
         let guest = matches!(incoming.origin, Origin::Guest { .. });
-        if guest && packet.source == station.mac && incoming.gso.is_none() {
-            let hop = station.next_hop(&packet).ok_or(Drop::NoRoute)?;
+        if guest && packet.source.0 == station.mac.0 && incoming.gso.is_none() {
+            let to =
+                Headers::look(head.bytes(), packet.payload, incoming.len).map(|headers| headers.destination);
+            let hop = to.and_then(|to| station.next_hop(to)).ok_or(Drop::NoRoute)?;
             let Role::Outside(outside) = &mut station.role else {
                 return Err(Drop::NoRoute);
             };
             let waits = outside.neighbours.wait(hop, now, incoming.len, copy);
             return waits.then_some(()).ok_or(Drop::NoRoute);
         }
-        if incoming.gso.is_some() || !station.wants(&packet, head.bytes(), incoming.len) {
+        if incoming.gso.is_some() || !station.wants(head.bytes(), incoming.len) {
             return Err(Drop::NoDestination);
         }
         let mark = match incoming.origin {

@@ -155,11 +155,6 @@ impl Packet {
         matches!(self.ethertype, ETHERTYPE_IPV4 | ETHERTYPE_IPV6 | ETHERTYPE_ARP)
     }
 
-    /// Whether the ethertype is ARP.
-    pub fn is_arp(&self) -> bool {
-        self.ethertype == ETHERTYPE_ARP
-    }
-
     /// Whether the ethertype is IPv4.
     pub fn is_ipv4(&self) -> bool {
         self.ethertype == ETHERTYPE_IPV4

@@ -1,20 +1,20 @@
 //! Frames that cross from a NAT segment to the outside, or back: their headers are changed, and they go on as if our own
 //! station on the other side had sent them. The rest of the frame stays where it is.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 
 use outrigger_devices::{NetDevice, RxChecksum};
 use outrigger_ring::SharedPages;
+use outrigger_router::errors::{self, IcmpError};
+use outrigger_router::nat::headers::{Edit, Headers};
+use outrigger_router::nat::{Inside, Refused};
+use outrigger_router::{Gateway, Mailbox, Role, Station};
 use outrigger_segments::Subnet;
 use outrigger_xen::Instant;
 
-use super::errors::{self, IcmpError};
-use super::station::{Gateway, Role, Station};
 use crate::batch::Origin;
 use crate::counters::Drop;
-use crate::nat::headers::{Edit, Headers};
-use crate::nat::{Inside, Refused};
-use crate::packet::{Mac, Network, Packet, TCP, UDP};
+use crate::packet::{Mac, Packet, TCP, UDP};
 use crate::plan::Head;
 use crate::service::State;
 use crate::switch::{MAX_VIFS, Targets};
@@ -27,23 +27,6 @@ pub(crate) enum Crossing {
     Goes(Targets),
     /// It waits at this port until its next hop is known.
     Waits(usize),
-}
-
-impl Station {
-    /// Where a packet to the outside goes first.
-    pub fn next_hop(&self, packet: &Packet) -> Option<Ipv4Addr> {
-        let Network::Ip(ip) = packet.network else {
-            return None;
-        };
-        let IpAddr::V4(destination) = ip.destination else {
-            return None;
-        };
-        if self.address?.contains(destination) {
-            Some(destination)
-        } else {
-            self.router
-        }
-    }
 }
 
 /// Whether an address may be somebody's outside.
@@ -131,7 +114,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         let Role::Gateway(gateway) = &inner.role else {
             return Ok(None);
         };
-        let lan = stations[gateway.outside].lan;
+        let lan = self.own.lans[gateway.outside];
         let most = self.switch.uplink(lan).and_then(|nic| self.nics.get(nic));
         let most = most.map_or(u16::MAX, |card| card.limits.mtu);
         let error = if headers.ttl <= 1 {
@@ -165,7 +148,6 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             mac,
             address,
             router,
-            port,
             ..
         } = &mut stations[outside]
         else {
@@ -201,9 +183,9 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         edit.decrement_ttl();
         let to = out.neighbours.find(hop, now, (*mac, ours), &mut mailbox.written);
         let way = Way {
-            from: *port,
-            to,
-            source: *mac,
+            from: MAX_VIFS + outside,
+            to: to.map(|to| Mac(to.0)),
+            source: Mac(mac.0),
         };
         // A question may have been written.
         self.own.due |= !mailbox.written.is_empty();
@@ -239,12 +221,12 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         edit.decrement_ttl();
         let port = self.switch.port_mut(guest.into()).ok_or(Drop::NoDestination)?;
         let (lan, to) = (port.lan, port.mac);
-        let gateway = self.own.stations.iter().find(|station| station.lan == lan);
+        let gateway = self.own.lans.iter().position(|its| *its == lan);
         let gateway = gateway.ok_or(Drop::NoDestination)?;
         Ok(Some(Way {
-            from: gateway.port,
+            from: MAX_VIFS + gateway,
             to: Some(to),
-            source: gateway.mac,
+            source: Mac(self.own.stations[gateway].mac.0),
         }))
     }
 }
@@ -264,9 +246,9 @@ fn tell(
     gateway: &mut Gateway,
     error: IcmpError,
     (head, headers): (&Head, &Headers),
-    place: (Mac, Subnet),
+    place: (outrigger_router::Mac, Subnet),
     now: Instant,
-    mailbox: &mut super::mailbox::Mailbox,
+    mailbox: &mut Mailbox,
 ) {
     if gateway.errors.take(now) {
         errors::tell(error, head.bytes(), headers, place, &mut mailbox.written);

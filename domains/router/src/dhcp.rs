@@ -5,18 +5,18 @@ use core::net::Ipv4Addr;
 
 use outrigger_segments::{DNS_MAX, Subnet};
 use smoltcp::wire::{
-    DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
-    EthernetRepr, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr,
+    DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetFrame, EthernetProtocol, EthernetRepr,
+    IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr,
 };
 
 use super::leases::Lease;
 use super::mailbox::Frames;
-use crate::packet::Mac;
+use crate::Mac;
 
 /// The server's UDP port.
-pub(crate) const SERVER_PORT: u16 = 67;
+pub const SERVER_PORT: u16 = 67;
 /// The client's.
-pub(crate) const CLIENT_PORT: u16 = 68;
+pub const CLIENT_PORT: u16 = 68;
 
 /// How long an address is a guest's, in seconds. It stays its own after that; this is how soon it hears of new name servers.
 const LEASE: u32 = 3600;
@@ -30,7 +30,7 @@ const OPTION_MTU: u8 = 26;
 
 /// What guests of a segment are told.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Offer<'a> {
+pub struct Offer<'a> {
     /// Our MAC there.
     pub mac: Mac,
     /// Our address there, which is their router, and their subnet.
@@ -58,7 +58,7 @@ impl Question {
     /// From a UDP payload that `mac` has sent. `None`: it makes no sense, or asks for somebody else.
     fn parse(payload: &[u8], mac: Mac) -> Option<Self> {
         let packet = DhcpPacket::new_checked(payload).ok()?;
-        let own = packet.client_hardware_address() == EthernetAddress(mac.0)
+        let own = packet.client_hardware_address() == mac
             && packet.hardware_len() == 6
             && packet.relay_agent_ip().is_unspecified()
             && packet.magic_number() == 0x6382_5363;
@@ -87,7 +87,7 @@ impl Question {
 }
 
 /// Answers a question, which is the UDP payload `payload`, of the guest with this MAC and this lease, if it needs an answer.
-pub(crate) fn answer(payload: &[u8], mac: Mac, lease: Lease, offer: &Offer<'_>, out: &mut Frames) {
+pub fn answer(payload: &[u8], mac: Mac, lease: Lease, offer: &Offer<'_>, out: &mut Frames) {
     let Lease { address, mtu, .. } = lease;
     let Some(question) = Question::parse(payload, mac) else {
         return;
@@ -123,7 +123,7 @@ pub(crate) fn answer(payload: &[u8], mac: Mac, lease: Lease, offer: &Offer<'_>, 
         message_type: kind,
         transaction_id: question.transaction,
         secs: 0,
-        client_hardware_address: EthernetAddress(mac.0),
+        client_hardware_address: mac,
         client_ip: question.client_ip,
         your_ip: if refused || inform {
             Ipv4Addr::UNSPECIFIED
@@ -166,8 +166,8 @@ fn write(repr: &DhcpRepr<'_>, mac: Mac, to: Ipv4Addr, offer: &Offer<'_>, out: &m
         offer.subnet.address(),
     );
     let ethernet = EthernetRepr {
-        src_addr: EthernetAddress(offer.mac.0),
-        dst_addr: EthernetAddress(mac.0),
+        src_addr: offer.mac,
+        dst_addr: mac,
         ethertype: EthernetProtocol::Ipv4,
     };
     let ip = Ipv4Repr {

@@ -6,11 +6,11 @@ use smoltcp::phy::{self, Device, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
 /// Longest frame that we take or send.
-pub(crate) const FRAME_MAX: usize = 1514;
+pub const FRAME_MAX: usize = 1514;
 
 /// A copy of a frame.
 #[derive(Clone, Copy)]
-pub(crate) struct Copied {
+pub struct Copied {
     len: u16,
     /// For the taker: the port that it came from, say.
     pub mark: u32,
@@ -18,23 +18,26 @@ pub(crate) struct Copied {
 }
 
 impl Copied {
+    /// The frame.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
 
+    /// The frame, to be changed.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[..usize::from(self.len)]
     }
 }
 
 /// A few frames, in order. Nothing here allocates after [`new`](Self::new).
-pub(crate) struct Frames {
+pub struct Frames {
     places: Box<[Copied]>,
     first: usize,
     count: usize,
 }
 
 impl Frames {
+    /// Room for so many.
     pub fn new(capacity: usize) -> Self {
         let empty = Copied {
             len: 0,
@@ -48,10 +51,12 @@ impl Frames {
         }
     }
 
+    /// There is none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
+    /// There is no room.
     pub fn is_full(&self) -> bool {
         self.count == self.places.len()
     }
@@ -69,14 +74,17 @@ impl Frames {
         true
     }
 
+    /// The first one.
     pub fn front(&self) -> Option<&Copied> {
         (self.count > 0).then(|| &self.places[self.first])
     }
 
+    /// The first one, to be changed.
     pub fn front_mut(&mut self) -> Option<&mut Copied> {
         (self.count > 0).then(|| &mut self.places[self.first])
     }
 
+    /// The first one is done with.
     pub fn pop(&mut self) {
         if self.count > 0 {
             self.first = (self.first + 1) % self.places.len();
@@ -86,13 +94,15 @@ impl Frames {
 }
 
 /// What came for us and was not looked at yet, and what we have written and not sent yet.
-pub(crate) struct Mailbox {
+pub struct Mailbox {
+    /// What came.
     pub received: Frames,
+    /// What is to be sent.
     pub written: Frames,
 }
 
-impl Mailbox {
-    pub fn new() -> Self {
+impl Default for Mailbox {
+    fn default() -> Self {
         Self {
             received: Frames::new(16),
             written: Frames::new(16),
@@ -100,8 +110,10 @@ impl Mailbox {
     }
 }
 
-pub(crate) struct RxToken<'a>(&'a mut Frames);
-pub(crate) struct TxToken<'a>(&'a mut Frames);
+/// A frame that came.
+pub struct RxToken<'a>(&'a mut Frames);
+/// Room for one to be sent.
+pub struct TxToken<'a>(&'a mut Frames);
 
 impl phy::RxToken for RxToken<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {

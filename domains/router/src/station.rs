@@ -15,20 +15,19 @@ use smoltcp::iface::{
 };
 use smoltcp::socket::dhcpv4;
 use smoltcp::time::Instant as StackInstant;
-use smoltcp::wire::{EthernetAddress, IpCidr};
+use smoltcp::wire::IpCidr;
 
 use super::dhcp::{self, Offer};
 use super::leases::Leases;
 use super::mailbox::Mailbox;
 use super::neighbours::Neighbours;
 use crate::nat::Nat;
-use crate::nat::headers::{Headers, ICMP};
-use crate::packet::{Mac, Packet, UDP};
-use crate::rate::Bucket;
-use crate::switch::Lan;
+use crate::nat::headers::{Carried, Headers, ICMP};
+use crate::pace::Pace;
+use crate::{ETH_HLEN, Mac};
 
 /// What an address is for.
-pub(crate) enum Role {
+pub enum Role {
     /// To be reached.
     Host,
     /// And guests of NAT segments are behind it.
@@ -38,29 +37,32 @@ pub(crate) enum Role {
 }
 
 /// What translation needs on the side of the wire.
-pub(crate) struct Outside {
+pub struct Outside {
+    /// The translation of all guests behind the address.
     pub nat: Nat,
+    /// Who has which MAC there.
     pub neighbours: Neighbours,
 }
 
 /// What translation needs on the side of the guests.
-pub(crate) struct Gateway {
+pub struct Gateway {
     /// The station behind whose address they are.
     pub outside: usize,
+    /// Whose address is which.
     pub leases: Leases,
     /// Name servers, if they are not the outside's.
     pub dns: Vec<Ipv4Addr>,
     /// ICMP errors that we send.
-    pub errors: Bucket,
+    pub errors: Pace,
 }
 
-pub(crate) struct Station {
+/// An address of ours on one segment.
+pub struct Station {
     /// The segment's name.
     pub name: String,
-    /// Its port of the switch.
-    pub port: usize,
-    pub lan: Lan,
+    /// Its MAC.
     pub mac: Mac,
+    /// What came for it, and what it has to say.
     pub mailbox: Mailbox,
     /// Its address, once it has one.
     pub address: Option<Subnet>,
@@ -68,6 +70,7 @@ pub(crate) struct Station {
     pub router: Option<Ipv4Addr>,
     /// Name servers.
     pub dns: Vec<Ipv4Addr>,
+    /// What it is for.
     pub role: Role,
     interface: Interface,
     sockets: SocketSet<'static>,
@@ -84,15 +87,9 @@ fn stack_time(now: Instant) -> StackInstant {
 
 impl Station {
     /// `seed`: nobody outside knows it.
-    pub fn new(
-        name: String,
-        (port, lan, mac): (usize, Lan, Mac),
-        own: &Own,
-        role: Role,
-        (now, seed): (Instant, u64),
-    ) -> Self {
-        let mut mailbox = Mailbox::new();
-        let mut config = Config::new(EthernetAddress(mac.0).into());
+    pub fn new(name: String, mac: Mac, own: &Own, role: Role, (now, seed): (Instant, u64)) -> Self {
+        let mut mailbox = Mailbox::default();
+        let mut config = Config::new(mac.into());
         config.random_seed = seed;
         let interface = Interface::new(config, &mut mailbox, stack_time(now));
         // Stations are never taken away.
@@ -101,8 +98,6 @@ impl Station {
         let client = own.address.is_none().then(|| sockets.add(dhcpv4::Socket::new()));
         let mut station = Self {
             name,
-            port,
-            lan,
             mac,
             mailbox,
             address: None,
@@ -149,27 +144,29 @@ impl Station {
         }
     }
 
-    /// Whether it has any use for a frame.
-    pub fn wants(&self, packet: &Packet, head: &[u8], len: usize) -> bool {
-        if packet.is_arp() {
-            return true;
+    /// Whether it has any use for a frame of `len` bytes with these first bytes.
+    pub fn wants(&self, head: &[u8], len: usize) -> bool {
+        match head.get(12..ETH_HLEN) {
+            Some([0x08, 0x06]) => return true,
+            Some([0x08, 0x00]) => {}
+            _ => return false,
         }
-        let Some(headers) = packet
-            .is_ipv4()
-            .then(|| Headers::look(head, packet.payload, len))
-            .flatten()
-        else {
+        let Some(headers) = Headers::look(head, ETH_HLEN, len) else {
             return false;
         };
-        let port = match (headers.protocol, packet.ports(head)) {
-            (ICMP, _) => return self.is_own(headers.destination),
-            (UDP, Some([_, _, high, low])) => u16::from_be_bytes([high, low]),
-            _ => return false,
-        };
-        match self.role {
-            Role::Gateway(_) => port == dhcp::SERVER_PORT,
-            _ => port == dhcp::CLIENT_PORT && self.client.is_some(),
+        match headers.carried(head) {
+            Some(Carried::Udp { ports: [_, to] }) => match self.role {
+                Role::Gateway(_) => to == dhcp::SERVER_PORT,
+                _ => to == dhcp::CLIENT_PORT && self.client.is_some(),
+            },
+            _ => headers.protocol == ICMP && self.is_own(headers.destination),
         }
+    }
+
+    /// Where a packet to the outside goes first.
+    pub fn next_hop(&self, destination: Ipv4Addr) -> Option<Ipv4Addr> {
+        let near = self.address?.contains(destination);
+        if near { Some(destination) } else { self.router }
     }
 
     fn is_own(&self, address: Ipv4Addr) -> bool {
@@ -253,14 +250,15 @@ impl Station {
 /// An Ethernet header and an ARP packet.
 const ARP_MAX: usize = 42;
 
-/// Sender and UDP payload of a frame to the DHCP server's port, which was looked at before.
+/// Sender and UDP payload of a frame to the DHCP server's port.
 fn dhcp_question(frame: &[u8]) -> Option<(Mac, &[u8])> {
-    let packet = Packet::peek(frame)?;
-    let headers = packet
-        .is_ipv4()
-        .then(|| Headers::look(frame, packet.payload, frame.len()))??;
-    let ports = packet.ports(frame)?;
-    let to_server = headers.protocol == UDP && ports[2..] == dhcp::SERVER_PORT.to_be_bytes();
-    let payload = frame.get(headers.transport + 8..headers.end)?;
-    to_server.then_some((packet.source, payload))
+    let ip = frame.get(12..ETH_HLEN)? == [8, 0];
+    let headers = Headers::look(frame, ETH_HLEN, frame.len()).filter(|_| ip)?;
+    let sender = Mac(frame.get(6..12)?.try_into().ok()?);
+    match headers.carried(frame)? {
+        Carried::Udp {
+            ports: [_, dhcp::SERVER_PORT],
+        } => Some((sender, frame.get(headers.transport + 8..headers.end)?)),
+        _ => None,
+    }
 }

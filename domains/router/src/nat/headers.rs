@@ -5,9 +5,12 @@
 
 use core::net::Ipv4Addr;
 
-use crate::checksum::{self, Sum};
-use crate::packet::{TCP, UDP};
+use crate::checksum;
 
+/// The protocol number of TCP.
+pub const TCP: u8 = 6;
+/// The protocol number of UDP.
+pub const UDP: u8 = 17;
 /// The protocol number of ICMP.
 pub const ICMP: u8 = 1;
 
@@ -293,11 +296,7 @@ impl Edit<'_> {
 
     /// Changes a packet that this one, an ICMP error, quotes.
     pub fn quoted(&mut self, quoted: Headers, change: impl FnOnce(&mut Edit<'_>)) {
-        let sum = |head: &[u8]| {
-            let mut sum = Sum::new();
-            sum.bytes(&head[quoted.ip..quoted.end]);
-            sum.partial()
-        };
+        let sum = |head: &[u8]| checksum::sum(&head[quoted.ip..quoted.end]);
         let before = sum(self.head);
         change(&mut Edit {
             head: self.head,

@@ -5,15 +5,16 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use outrigger_segments::Subnet;
 
-use crate::packet::Mac;
+use crate::Mac;
 
 /// Most addresses that are remembered; more than there are vifs, so that those of some that are gone are.
 const REMEMBERED: usize = 256;
 
 /// A guest's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lease {
+pub struct Lease {
     mac: Mac,
+    /// The address.
     pub address: Ipv4Addr,
     /// Bytes of a packet that its vif lets through.
     pub mtu: u16,
@@ -23,7 +24,7 @@ pub(crate) struct Lease {
 
 /// Who has which address of a subnet. The oldest first.
 #[derive(Debug)]
-pub(crate) struct Leases {
+pub struct Leases {
     subnet: Subnet,
     leases: Vec<Lease>,
 }
@@ -130,7 +131,7 @@ impl Leases {
 
 /// No address of an `ip=` is in the subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NotHere;
+pub struct NotHere;
 
 #[cfg(test)]
 mod tests {

@@ -8,13 +8,11 @@ use core::time::Duration;
 
 use outrigger_segments::Subnet;
 use outrigger_xen::Instant;
-use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr,
-};
+use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, EthernetRepr};
 
 use super::mailbox::{Frames, Mailbox};
-use crate::packet::Mac;
-use crate::rate::Bucket;
+use crate::Mac;
+use crate::pace::Pace;
 
 const NEIGHBOURS: usize = 64;
 /// After so long it is asked again.
@@ -23,6 +21,8 @@ const FRESH: Duration = Duration::from_secs(60);
 const GOOD: Duration = Duration::from_secs(120);
 /// How often one is asked.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Questions a second to all.
+const QUESTIONS: u32 = 50;
 /// Frames that wait, and how long.
 const WAITING: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -37,22 +37,23 @@ struct Neighbour {
 }
 
 /// The next hops of one address of ours.
-pub(crate) struct Neighbours {
+pub struct Neighbours {
     neighbours: [Option<Neighbour>; NEIGHBOURS],
     /// Marked with the address that they wait for.
     waiting: Frames,
     since: Instant,
     /// Questions to all.
-    questions: Bucket,
+    questions: Pace,
 }
 
 impl Neighbours {
+    /// Nobody is known.
     pub fn new(now: Instant) -> Self {
         Self {
             neighbours: [None; NEIGHBOURS],
             waiting: Frames::new(WAITING),
             since: now,
-            questions: Bucket::new(1, Duration::from_millis(20), 32, now),
+            questions: Pace::new(QUESTIONS),
         }
     }
 
@@ -167,26 +168,22 @@ fn read(frame: &[u8]) -> Option<(Ipv4Addr, Ipv4Addr, Mac)> {
             source_protocol_addr,
             target_protocol_addr,
             ..
-        } => Some((
-            source_protocol_addr,
-            target_protocol_addr,
-            Mac(source_hardware_addr.0),
-        )),
+        } => Some((source_protocol_addr, target_protocol_addr, source_hardware_addr)),
         _ => None,
     }
 }
 
 fn ask(ip: Ipv4Addr, (mac, own): (Mac, Subnet), out: &mut Frames) {
     let ethernet = EthernetRepr {
-        src_addr: EthernetAddress(mac.0),
-        dst_addr: EthernetAddress::BROADCAST,
+        src_addr: mac,
+        dst_addr: Mac::BROADCAST,
         ethertype: EthernetProtocol::Arp,
     };
     let question = ArpRepr::EthernetIpv4 {
         operation: ArpOperation::Request,
-        source_hardware_addr: EthernetAddress(mac.0),
+        source_hardware_addr: mac,
         source_protocol_addr: own.address(),
-        target_hardware_addr: EthernetAddress([0; 6]),
+        target_hardware_addr: Mac([0; 6]),
         target_protocol_addr: ip,
     };
     // If there is no room, the next packet asks again.

@@ -3,13 +3,13 @@
 use outrigger_segments::Subnet;
 
 use super::mailbox::Frames;
-use crate::checksum::{self, Sum};
+use crate::checksum::checksum;
 use crate::nat::headers::{Carried, Headers, ICMP, Part};
-use crate::packet::{ETH_HLEN, Mac};
+use crate::{ETH_HLEN, Mac};
 
 /// What is to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum IcmpError {
+pub enum IcmpError {
     /// Time exceeded in transit: what traceroute lives on.
     TimeExceeded,
     /// Fragmentation needed, and the next hop's MTU (RFC 1191).
@@ -17,13 +17,7 @@ pub(crate) enum IcmpError {
 }
 
 /// Tells the sender of the packet in `head`, from our place `mac` and `own`, to which it was sent.
-pub(crate) fn tell(
-    error: IcmpError,
-    head: &[u8],
-    headers: &Headers,
-    (mac, own): (Mac, Subnet),
-    out: &mut Frames,
-) {
+pub fn tell(error: IcmpError, head: &[u8], headers: &Headers, (mac, own): (Mac, Subnet), out: &mut Frames) {
     // Nothing is said about errors, nor about what is not a datagram's beginning (RFC 1122, 3.2.2).
     let about_error =
         headers.protocol == ICMP && !matches!(headers.carried(head), Some(Carried::Echo { .. }));
@@ -44,7 +38,7 @@ pub(crate) fn tell(
         ip[4..12].copy_from_slice(&[0, 0, 0, 0, 64, ICMP, 0, 0]);
         ip[12..16].copy_from_slice(&own.address().octets());
         ip[16..20].copy_from_slice(&headers.source.octets());
-        let sum = checksum::ipv4_header(&ip[..20]);
+        let sum = checksum(&ip[..20]);
         ip[10..12].copy_from_slice(&sum);
         let icmp = &mut ip[20..];
         let (kind, code, mtu) = match error {
@@ -54,8 +48,7 @@ pub(crate) fn tell(
         let [high, low] = mtu.to_be_bytes();
         icmp[..8].copy_from_slice(&[kind, code, 0, 0, 0, 0, high, low]);
         icmp[8..].copy_from_slice(quoted);
-        let mut sum = Sum::new();
-        sum.bytes(icmp);
-        icmp[2..4].copy_from_slice(&sum.finish());
+        let sum = checksum(icmp);
+        icmp[2..4].copy_from_slice(&sum);
     });
 }

@@ -3,7 +3,7 @@
 use etherparse::{IpNumber, PacketBuilder, SlicedPacket, TransportSlice};
 use proptest::prelude::*;
 
-use super::headers::Headers;
+use super::headers::{Headers, UDP};
 use super::*;
 
 const GUEST: [u8; 4] = [10, 0, 3, 7];
@@ -88,8 +88,6 @@ fn is_right(frame: &[u8], ip: usize) -> bool {
     };
     whole && sum(&frame[ip..ip + header]) == 0xffff
 }
-
-const UDP: u8 = 17;
 
 fn edit(frame: &mut [u8], blank: bool) -> Edit<'_> {
     let headers = Headers::look(frame, 14, frame.len()).unwrap();
