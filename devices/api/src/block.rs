@@ -147,6 +147,16 @@ pub trait BlockDevice {
 
     /// Stops the device: no DMA and no interrupt after this returns. Everything in flight is forgotten.
     fn quiesce(&mut self);
+
+    /// Resets the device and brings it up again, in the memory it has; everything in flight is forgotten. Writes that have
+    /// completed are not lost: where a reset empties the device's cache, it is flushed before, or not used. Also after a [`DeviceFault`] or [`quiesce`](Self::quiesce). Bounded.
+    ///
+    /// # Errors
+    /// It does not come back, and is as after `quiesce`.
+    fn restart(&mut self) -> Result<(), DeviceFault> {
+        self.quiesce();
+        Err(DeviceFault("its driver cannot reset it"))
+    }
 }
 
 /// A disk whose driver is known only when the machine is.

@@ -41,7 +41,7 @@ impl Default for Options {
 
 /// What it still does.
 #[derive(Clone, Copy, Debug)]
-enum Health {
+pub(crate) enum Health {
     Serving,
     Quiesced,
     Faulty(DeviceFault),
@@ -50,11 +50,11 @@ enum Health {
 /// A virtio block device behind virtio-mmio registers `R`, with queues in memory `M`.
 #[derive(Debug)]
 pub struct VirtioBlk<R, M> {
-    transport: Transport<R>,
-    queues: Box<[RequestQueue<M>]>,
-    limits: BlockLimits,
-    health: Health,
-    options: Options,
+    pub(crate) transport: Transport<R>,
+    pub(crate) queues: Box<[RequestQueue<M>]>,
+    pub(crate) limits: BlockLimits,
+    pub(crate) health: Health,
+    pub(crate) options: Options,
 }
 
 impl<R: RegisterIo, M: SharedPages + Clone> VirtioBlk<R, M> {
@@ -87,7 +87,7 @@ impl<R: RegisterIo, M: SharedPages + Clone> VirtioBlk<R, M> {
         self.stop(Health::Faulty(fault));
     }
 
-    fn stop(&mut self, health: Health) {
+    pub(crate) fn stop(&mut self, health: Health) {
         self.health = health;
         if let Err(error) = self.transport.reset() {
             log::error!("virtio-blk: {error}");
@@ -109,16 +109,12 @@ impl<R: RegisterIo, M: SharedPages + Clone> VirtioBlk<R, M> {
         self.limits.sectors = sectors;
         Ok(changed)
     }
-
-    pub(crate) fn into_parts(self) -> (Transport<R>, Box<[RequestQueue<M>]>, Options) {
-        (self.transport, self.queues, self.options)
-    }
 }
 
 type Ready<M> = (BlockLimits, Box<[RequestQueue<M>]>);
 
 /// Everything between reset and `DRIVER_OK`.
-fn bring_up<R: RegisterIo, M: SharedPages + Clone>(
+pub(crate) fn bring_up<R: RegisterIo, M: SharedPages + Clone>(
     transport: &Transport<R>,
     pool: &impl DmaPool<Memory = M>,
     options: Options,
@@ -246,5 +242,9 @@ impl<R: RegisterIo, M: SharedPages + Clone> BlockDevice for VirtioBlk<R, M> {
 
     fn quiesce(&mut self) {
         self.stop(Health::Quiesced);
+    }
+
+    fn restart(&mut self) -> Result<(), DeviceFault> {
+        self.begin_again()
     }
 }

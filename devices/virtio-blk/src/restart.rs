@@ -1,21 +1,36 @@
-//! Up again after a fault, in the same memory.
+//! A second beginning.
 
-use outrigger_devices::RegisterIo;
+use outrigger_devices::{DeviceFault, RegisterIo};
 use outrigger_ring::SharedPages;
 use outrigger_virtio::OwnPages;
 
+use crate::device::{Health, bring_up};
 use crate::{ProbeError, VirtioBlk};
 
 impl<R: RegisterIo, M: SharedPages + Clone> VirtioBlk<R, M> {
-    /// Brings the device up from the start, in the memory it has: for a device that was quiesced or found faulty.
-    /// Requests in flight are forgotten; limits may be others than before.
-    ///
-    /// # Errors
-    /// As [`probe`](Self::probe), and [`ProbeError::NoMemory`] if it now wants more memory than before.
-    pub fn restart(self) -> Result<Self, ProbeError> {
-        let (transport, queues, options) = self.into_parts();
+    /// Brings the device up from the start, in the memory it has.
+    pub(crate) fn begin_again(&mut self) -> Result<(), DeviceFault> {
+        self.stop(Health::Quiesced);
+        self.transport
+            .reset()
+            .map_err(|_| DeviceFault("it cannot be reset"))?;
+        let queues = core::mem::take(&mut self.queues);
         let pages = queues.into_iter().flat_map(|queue| queue.into_pages()).collect();
-        // Probing resets the device before it takes the first page.
-        Self::probe(transport.into_inner(), &OwnPages::new(pages), options)
+        match bring_up(&self.transport, &OwnPages::new(pages), self.options) {
+            Ok((limits, queues)) => {
+                self.limits = limits;
+                self.queues = queues;
+                self.health = Health::Serving;
+                Ok(())
+            }
+            Err(error) => Err(self.lost(&error)),
+        }
+    }
+
+    #[cold]
+    fn lost(&mut self, error: &ProbeError) -> DeviceFault {
+        log::error!("virtio-blk: after a reset: {error}");
+        self.stop(Health::Quiesced);
+        DeviceFault("it does not come back from a reset")
     }
 }

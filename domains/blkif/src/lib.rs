@@ -18,6 +18,7 @@ mod segment;
 pub use abi::{Abi, SLOT_WORDS};
 pub use request::{
     DataOp, MAX_SEGMENTS_PER_INDIRECT_PAGE, MAX_SEGMENTS_PER_REQUEST, Refusal, Request, SlotWords,
+    head_words, used_words,
 };
 pub use response::{Identity, ResponseWords, Status};
 pub use segment::{SECTOR_BYTES, Segment, Segments};

@@ -169,6 +169,30 @@ impl<'a> Request<'a> {
     }
 }
 
+/// Words of a request's beginning: what tells how long it is, and who asks what of where.
+pub const fn head_words(abi: Abi) -> usize {
+    abi.id_word() + 4
+}
+
+/// How many words of a slot mean anything, by the first of them: what is behind them changes neither what
+/// [`Request::decode`] says nor the response. At least [`head_words`], at most the slot.
+#[inline]
+pub fn used_words(abi: Abi, first: u32) -> usize {
+    let [operation, count, _, _] = first.to_le_bytes();
+    let body = match operation {
+        BLKIF_OP_READ | BLKIF_OP_WRITE | BLKIF_OP_FLUSH_DISKCACHE | BLKIF_OP_WRITE_BARRIER => {
+            Segment::WORDS * usize::from(count).min(MAX_SEGMENTS_PER_REQUEST)
+        }
+        BLKIF_OP_INDIRECT => {
+            let pages = ((first >> 16) as usize).div_ceil(MAX_SEGMENTS_PER_INDIRECT_PAGE);
+            1 + pages.min(INDIRECT_PAGES)
+        }
+        BLKIF_OP_DISCARD => 2,
+        _ => 0,
+    };
+    head_words(abi) + body
+}
+
 #[inline]
 fn inline_segments(body: &[u32], count: u8) -> Result<Segments<'_>, Refusal> {
     let count = usize::from(count);

@@ -3,7 +3,7 @@
 use outrigger_xen::GrantRef;
 use proptest::prelude::*;
 
-use crate::{Abi, DataOp, Identity, Refusal, Request, SlotWords, Status};
+use crate::{Abi, DataOp, Identity, Refusal, Request, SlotWords, Status, head_words, used_words};
 
 /// A slot, written as a frontend's compiler would: fields at byte offsets.
 fn slot(fields: &[(usize, &[u8])]) -> SlotWords {
@@ -260,5 +260,18 @@ proptest! {
             Ok(Request::Flush | Request::Discard { .. }) => {}
             Err(why) => prop_assert_ne!(why.status(), Status::Okay),
         }
+        // What lies behind the used words makes no difference.
+        let used = used_words(abi, words[0]);
+        prop_assert!((head_words(abi)..=abi.slot_words()).contains(&used));
+        let mut cut = words;
+        cut[used..].fill(0);
+        let seen = |words: &SlotWords| match Request::decode(abi, words, max) {
+            Ok(Request::Indirect { op, sector, nr_segments, pages }) => {
+                format!("{op:?} {sector} {nr_segments} {:?}", &pages[..nr_segments.div_ceil(512)])
+            }
+            other => format!("{other:?}"),
+        };
+        prop_assert_eq!(seen(&words), seen(&cut));
+        prop_assert_eq!(Identity::of(abi, &words), Identity::of(abi, &cut));
     }
 }

@@ -1,13 +1,16 @@
 //! From completions to responses: each request is answered once.
 
-use outrigger_blkif::{Identity, Refusal, Status};
+use outrigger_blkif::{Refusal, Status};
 use outrigger_devices::Tag;
 use outrigger_ring::{Overflow, SharedPages};
-use outrigger_xen::{EventChannels, GrantTable};
+use outrigger_xen::{EventChannels, GrantTable, Survivors};
 
 use crate::gather::Batch;
 use crate::journal::Slot;
 use crate::ring::{Io, Ring};
+
+/// Pages unmapped by one call.
+const SWEEP: usize = 128;
 
 impl<P: SharedPages + Clone> Ring<P> {
     /// Answers a request without carrying it out.
@@ -62,10 +65,13 @@ impl<P: SharedPages + Clone> Ring<P> {
     /// Answers what is done. The caller has unmapped the batch, so that no page of these requests is mapped any more but
     /// by agreement (XSA-396).
     #[inline]
-    pub fn answer<H: EventChannels>(&mut self, hv: &H) {
+    pub fn answer<H: EventChannels + Survivors>(&mut self, hv: &H) {
+        if self.unswept {
+            self.sweep(hv);
+        }
         for slot in self.done.drain(..) {
-            let identity = Identity::of(self.abi, self.journal.words(slot));
-            let response = identity.response(self.abi, self.journal.progress(slot).status);
+            let progress = self.journal.progress(slot);
+            let response = progress.identity.response(self.abi, progress.status);
             let index = self.ring.rsp_prod_pvt();
             self.ring.respond(response.as_slice());
             self.journal.close(slot, index);
@@ -74,6 +80,15 @@ impl<P: SharedPages + Clone> Ring<P> {
             self.counters.notifications += 1;
             hv.notify(self.port);
         }
+    }
+
+    /// Unmaps what an earlier life had mapped for this guest's requests and nobody has claimed.
+    #[cold]
+    fn sweep<H: Survivors>(&mut self, hv: &H) {
+        while hv.unclaimed(self.dom) > 0 {
+            hv.sweep(Some(self.dom), SWEEP);
+        }
+        self.unswept = false;
     }
 
     /// Whether there is something to answer.

@@ -12,11 +12,12 @@ use outrigger_xen::{Access, DomId, GrantError, GrantRef, Hypervisor, Port};
 use outrigger_xenbus::DeviceId;
 
 use crate::budget::Allowance;
-use crate::reader::Reader;
+use crate::patience::tag_base;
+use crate::record::{self, Facts};
+use crate::resume::{Life, record_of};
 use crate::ring::{Parts, Ring};
 use crate::service::{MAX_RINGS, NO_RING, Served, State};
-use crate::slice::{Part, Slice, Target};
-use crate::table::partitions;
+use crate::slice::{Part, Slice};
 use crate::view::DiskView;
 
 /// One ring, as its frontend describes it.
@@ -37,59 +38,7 @@ pub(crate) struct FrontendNodes {
 }
 
 impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
-    /// Which device a target means, and what part of it.
-    ///
-    /// # Errors
-    /// None, or more than one; why.
-    pub fn resolve<H: Hypervisor<Pages = P>>(
-        &mut self,
-        hv: &H,
-        target: &Target,
-    ) -> Result<(usize, Slice), String> {
-        let mut found = None;
-        let mut reason = None;
-        for index in 0..self.disks.len() {
-            let disk = &self.disks[index];
-            if target.disk.as_ref().is_some_and(|name| *name != disk.name) {
-                continue;
-            }
-            if let Some(why) = disk.failed {
-                reason = Some(format!("{}: {why}", disk.name));
-                continue;
-            }
-            if target.part == Part::Whole {
-                let sectors = disk.limits.sectors;
-                return Ok((index, Slice { first: 0, sectors }));
-            }
-            let name = disk.name.clone();
-            let mut reader = Reader {
-                hv,
-                state: self,
-                disk: index,
-            };
-            match partitions(&mut reader) {
-                Ok(partitions) => {
-                    for partition in partitions.iter().filter(|partition| partition.is(&target.part)) {
-                        if found.replace((index, partition.slice)).is_some() {
-                            return Err(format!("{target} means more than one partition"));
-                        }
-                    }
-                }
-                Err(error) => reason = Some(format!("{name}: {error}")),
-            }
-        }
-        found.ok_or_else(|| match (reason, &target.disk) {
-            (Some(reason), None) => format!("no partition {target} ({reason})"),
-            (Some(reason), Some(_)) => reason,
-            (None, Some(name)) if !self.disks.iter().any(|disk| disk.name == *name) => {
-                let names: Vec<&str> = self.disks.iter().map(|disk| &*disk.name).collect();
-                format!("no device {name} here, only {}", names.join(", "))
-            }
-            (None, _) => format!("no partition {target}"),
-        })
-    }
-
-    /// Attaches to all rings of a vbd, or to none.
+    /// Attaches to all rings of a vbd, or to none. `resumed`: an earlier life served them.
     ///
     /// # Errors
     /// Which node is bad, and why.
@@ -99,6 +48,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         id: DeviceId,
         view: DiskView,
         nodes: &FrontendNodes,
+        resumed: bool,
     ) -> Result<(), String> {
         let Some(vbd) = self.vbds.iter().position(|vbd| vbd.id == id) else {
             return Err("no such vbd".into());
@@ -107,22 +57,29 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             return Err("it is connected already".into());
         }
         let (disk, number) = (self.vbds[vbd].disk, self.vbds[vbd].number);
-        let mut attached = Vec::with_capacity(nodes.rings.len());
-        for ring in &nodes.rings {
-            match self.attach_ring(hv, id, (disk, number), view, nodes, (attached.len(), ring)) {
-                Ok(index) => attached.push(index),
+        let facts = self.facts(vbd);
+        self.vbds[vbd].rings.reserve(nodes.rings.len());
+        for (part, ring) in (0..).zip(&nodes.rings) {
+            let life = Life {
+                key: record_of(id, part),
+                facts,
+                resumed,
+            };
+            match self.attach_ring(hv, id, (disk, number), view, nodes, (ring, &life)) {
+                Ok(index) => self.vbds[vbd].rings.push(index),
                 Err(why) => {
-                    // They have had no turn yet, so they owe nothing.
+                    for served in self.rings.iter_mut().flatten().filter(|served| served.vbd == id) {
+                        served.ring.renounce();
+                    }
                     self.close(id);
                     self.release_closed(hv);
                     return Err(why);
                 }
             }
         }
-        for index in &attached {
+        for index in &self.vbds[vbd].rings {
             self.active.insert(*index);
         }
-        self.vbds[vbd].rings = attached;
         Ok(())
     }
 
@@ -133,7 +90,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         (disk, number): (usize, usize),
         view: DiskView,
         nodes: &FrontendNodes,
-        (done, ring): (usize, &RingNodes),
+        (ring, life): (&RingNodes, &Life),
     ) -> Result<usize, String> {
         let at = &ring.prefix;
         let Some(index) = self.rings.iter().position(Option::is_none) else {
@@ -152,22 +109,29 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
                     format!("{at}ring-ref: req_prod {claimed} is impossible after {consumed}")
                 }
             })
-            .and_then(|ring_of| {
-                let slots = ring_of.shape().slots() as usize;
+            .and_then(|mut back| {
+                let slots = back.shape().slots() as usize;
+                let left = nodes.rings.len() - usize::from(life.key.part);
                 let allowance = self
                     .budget
-                    .allow(nodes.rings.len() - done, ring.refs.len(), slots, nodes.persistent)
+                    .allow(left, ring.refs.len(), slots, nodes.persistent)
                     .ok_or_else(|| format!("{at}ring-ref: no room to map another ring's pages"))?;
+                let (journal, owed) = life.journal(hv, nodes.abi, &mut back)?;
                 let port = self.bind(hv, dom, ring)?;
-                Ok((ring_of, allowance, port))
+                Ok((back, allowance, journal, owed, port))
             });
-        let (back, allowance, port) = match made {
+        let (back, allowance, journal, owed, port) = match made {
             Ok(made) => made,
             Err(why) => {
+                hv.forget(life.key);
                 hv.unmap_pages(mapped);
                 return Err(why);
             }
         };
+        if life.resumed {
+            // What was published last may not have been told.
+            hv.notify(port);
+        }
         self.budget.take(&allowance);
         self.ports[port.0 as usize] = index as u8;
         let Allowance {
@@ -182,13 +146,17 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
                 dom,
                 abi: nodes.abi,
                 ring: back,
+                key: life.key,
+                journal,
+                owed,
+                unswept: life.resumed && !nodes.persistent,
                 mapped,
                 port,
                 view,
                 persistent,
                 transients,
                 indirect,
-                tag_base: (index as u32) << 16 | self.generation << 10,
+                tag_base: tag_base(index, self.generation),
             }),
             vbd: id,
             disk,
@@ -196,6 +164,15 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             allowance,
         }));
         Ok(index)
+    }
+
+    /// What a vbd's records say of it.
+    fn facts(&self, vbd: usize) -> Facts {
+        let vbd = &self.vbds[vbd];
+        Facts {
+            disk: record::name(&self.disks[vbd.disk].name),
+            partition: (vbd.target.part != Part::Whole).then_some(vbd.partition),
+        }
     }
 
     fn bind<H: Hypervisor<Pages = P>>(&self, hv: &H, dom: DomId, ring: &RingNodes) -> Result<Port, String> {

@@ -53,8 +53,9 @@ impl<P: SharedPages + Clone> Ring<P> {
             None => self.finish(io, slot),
             Some(Step::Drain | Step::FlushBefore | Step::FlushAfter) => self.flush(io, slot),
             Some(Step::Write) => {
-                let Ok(Request::Barrier { sector, segments }) =
-                    Request::decode(self.abi, self.journal.words(slot), self.view.max_indirect)
+                let noted = self.journal.recall(slot).map_err(|_| Refusal::Gone);
+                let Ok(Request::Barrier { sector, segments }) = noted
+                    .and_then(|()| Request::decode(self.abi, &self.journal.request, self.view.max_indirect))
                 else {
                     self.refuse(io, slot, Refusal::Unsupported);
                     return true;

@@ -3,7 +3,7 @@
 use outrigger_blkif::{Refusal, Status};
 use outrigger_devices::BlockDevice;
 use outrigger_ring::SharedPages;
-use outrigger_xen::{EventChannels, GrantRef, GrantTable};
+use outrigger_xen::{EventChannels, GrantRef, GrantTable, Survivors};
 
 use crate::barrier::Barrier;
 use crate::counters::Counters;
@@ -28,6 +28,7 @@ impl<P: SharedPages + Clone> Ring<P> {
         let gather = &mut self.gather;
         let mut cancelled = core::mem::take(&mut self.unread);
         gather.cancel(|slot| cancelled.push((slot, GrantRef(0))));
+        cancelled.extend(self.again.drain(..).rev().map(|slot| (slot, GrantRef(0))));
         for (slot, _) in cancelled.drain(..) {
             self.refuse(io, slot, Refusal::Gone);
         }
@@ -53,21 +54,29 @@ impl<P: SharedPages + Clone> Ring<P> {
 
     /// The device was stopped and has forgotten everything: what it had in flight fails.
     pub fn abandon<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch) {
+        self.begin_again(hv, batch);
+        while let Some(slot) = self.again.pop() {
+            self.journal.progress(slot).status = Status::Error;
+            self.counters.errors += 1;
+            self.finish_with(hv, batch, slot);
+        }
+    }
+
+    /// The device was reset and has forgotten everything: what is owed and not done is carried out again.
+    #[cold]
+    pub fn begin_again<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch) {
         self.in_flight = 0;
         self.barrier = None;
         self.backlog.clear();
         self.unread.clear();
         self.gather.cancel(|_| ());
         self.gather.segments.clear();
-        for at in 0..self.journal.entries().len() as u16 {
-            let Some(slot) = self.journal.owed_at(at).filter(|slot| !self.done.contains(slot)) else {
-                continue;
-            };
-            let progress = self.journal.progress(slot);
-            progress.parts = 0;
-            progress.status = Status::Error;
-            self.counters.errors += 1;
-            self.finish_with(hv, batch, slot);
+        let done = &self.done;
+        self.journal
+            .owed_again(&mut self.again, |slot| done.contains(&slot));
+        for slot in &self.again {
+            let maps = &mut self.journal.progress(*slot).maps;
+            self.gather.release(hv, batch, maps);
         }
     }
 
@@ -87,13 +96,19 @@ impl<P: SharedPages + Clone> Ring<P> {
         true
     }
 
+    /// For a ring that has had no turn: what an earlier life owed is not answered.
+    pub fn renounce(&mut self) {
+        self.again.clear();
+        self.journal.renounce();
+    }
+
     /// Whether nothing is owed any more, so that it may be [`release`](Self::release)d.
     pub fn is_settled(&self) -> bool {
         self.closing && self.in_flight == 0 && self.journal.owed() == 0
     }
 
     /// Gives everything back: mappings, port, the ring itself. Its counters remain.
-    pub fn release<H: GrantTable<Pages = P> + EventChannels>(mut self, hv: &H) -> Counters {
+    pub fn release<H: GrantTable<Pages = P> + EventChannels + Survivors>(mut self, hv: &H) -> Counters {
         debug_assert!(self.is_settled(), "nothing may be in flight");
         debug_assert!(
             self.gather.transients.held() == 0,
@@ -107,6 +122,8 @@ impl<P: SharedPages + Clone> Ring<P> {
         hv.close(self.port);
         drop(self.ring);
         hv.unmap_pages(self.mapped);
+        // Last: without it the next life could not tell what was owed, and would not serve the ring.
+        hv.forget(self.key);
         Counters {
             maps: self.gather.maps,
             unmaps: self.gather.unmaps,

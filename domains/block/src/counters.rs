@@ -30,6 +30,8 @@ pub struct Counters {
     pub maps: u64,
     /// Pages unmapped.
     pub unmaps: u64,
+    /// Requests carried out again, after a restart in place or a reset of the device.
+    pub replayed: u64,
     /// Notifications sent.
     pub notifications: u64,
 }
@@ -56,6 +58,7 @@ impl AddAssign for Counters {
         }
         self.maps += other.maps;
         self.unmaps += other.unmaps;
+        self.replayed += other.replayed;
         self.notifications += other.notifications;
     }
 }
@@ -79,6 +82,10 @@ impl fmt::Display for Counters {
             self.maps,
             self.unmaps,
             self.notifications,
-        )
+        )?;
+        match self.replayed {
+            0 => Ok(()),
+            replayed => write!(f, ", {replayed} requests carried out again"),
+        }
     }
 }

@@ -8,8 +8,9 @@ use outrigger_devices::{
     BlockDevice, BlockLimits, BlockOp, BlockRequest, DmaCounters, DmaMemory, DmaSegment, Status, Tag,
 };
 use outrigger_ring::SharedPages;
-use outrigger_xen::PAGE_SIZE;
+use outrigger_xen::{Instant, PAGE_SIZE};
 
+use crate::patience::Due;
 use crate::submit::Queue;
 
 /// Most queues of a device that are used.
@@ -35,6 +36,12 @@ pub(crate) struct Disk<D, M> {
     pub device: D,
     pub limits: BlockLimits,
     pub queues: Box<[Queue]>,
+    /// Requests completed so far.
+    pub completed: u32,
+    /// When it is to have completed more than that, if it had anything to do.
+    pub due: Option<Due>,
+    /// How often it was reset, and when last, since it was well for [`WELL`].
+    pub resets: (u32, Instant),
     /// Why it serves no more.
     pub failed: Option<&'static str>,
     pub reading: Reading,
@@ -51,6 +58,9 @@ impl<D: BlockDevice, M: SharedPages> Disk<D, M> {
             device,
             limits,
             queues: alloc::vec![Queue::default(); limits.queues.clamp(1, MAX_QUEUES)].into_boxed_slice(),
+            completed: 0,
+            due: None,
+            resets: (0, Instant(0)),
             failed: None,
             reading: Reading::Idle,
             page,
@@ -72,6 +82,18 @@ impl<D: BlockDevice, M: SharedPages> Disk<D, M> {
                 self.device.commit(index);
             }
         }
+    }
+
+    /// Everything in flight is forgotten, by the device too.
+    pub fn forget_requests(&mut self) {
+        for queue in &mut self.queues {
+            queue.in_flight = 0;
+            queue.dirty = false;
+        }
+        if self.reading == Reading::Pending {
+            self.reading = Reading::Done(Status::IoError);
+        }
+        self.due = None;
     }
 
     /// Asks for an interrupt at the next completion, if any is due. True if there is one already.

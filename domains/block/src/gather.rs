@@ -218,7 +218,7 @@ impl Gather {
     /// Maps the pages of all planned requests, or of as many as there is room for, in one batch. What could not be mapped
     /// for want of room stays planned; what became of the others is in [`Batch::outcomes`]. True if Xen, or our own window,
     /// was exhausted.
-    pub fn map<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch, journal: &mut Journal) -> bool {
+    pub fn map<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch, journal: &mut Journal<H::Pages>) -> bool {
         batch.requests.clear();
         batch.results.clear();
         let mut room = self.transients.room();
@@ -288,7 +288,7 @@ impl Gather {
         &mut self,
         hv: &H,
         batch: &mut Batch,
-        journal: &mut Journal,
+        journal: &mut Journal<H::Pages>,
         planned: Planned,
         results: &mut impl Iterator<Item = Result<DmaMap, GrantError>>,
     ) -> Result<Gathered, GrantError> {

@@ -5,8 +5,8 @@
 //! guests may write. A bad request is answered with an error, a bad ring closes its vbd, and neither costs another vbd
 //! more than its turn. **Owes** a guest one response for each request it consumed, given only after its pages were unmapped
 //! (unless the guest agreed to persistent grants) and after the device has really done it; and when a vbd is gone, it holds
-//! nothing of the guest's. Owes the next life of this domain the [`Journal`]: see there for what survives and what is
-//! derived. On the data path nothing allocates, waits, or is done twice for one turn: one batch of maps a ring, one batch of
+//! nothing of the guest's. Owes the next life of this domain what it needs to go on as if nothing had
+//! happened (`journal.rs` tells what survives and what is derived). On the data path nothing allocates, waits, or is done twice for one turn: one batch of maps a ring, one batch of
 //! unmaps, one doorbell a device queue, one notification a ring.
 //!
 //! Key types: [`Block`] (everything; its [`turn`](Block::turn) is the loop's body, and it is the
@@ -27,9 +27,14 @@ mod disk;
 mod gather;
 mod indirect;
 mod journal;
+mod other;
+mod patience;
 mod persistent;
 mod read;
 mod reader;
+mod record;
+mod resolve;
+mod resume;
 mod ring;
 mod service;
 mod sets;
@@ -44,7 +49,6 @@ mod view;
 
 pub use budget::Budget;
 pub use counters::Counters;
-pub use journal::{Entry, Journal, Slot, State};
 pub use service::Block;
 pub use slice::{Part, Slice, Target, TargetError};
 pub use table::{PartUuid, Partition, ReadError, Sectors, TableError, partitions};

@@ -91,13 +91,16 @@ impl<P: SharedPages + Clone> Ring<P> {
         H: GrantTable<Pages = P>,
         D: BlockDevice,
     {
-        // Decoded before, from the same private copy, so it is what it was.
+        // Decoded before, from the same words, so it is what it was.
+        let noted = self.journal.recall(slot);
         let Ok(Request::Indirect {
             op,
             sector,
             nr_segments,
             ..
-        }) = Request::decode(self.abi, self.journal.words(slot), self.view.max_indirect)
+        }) = noted
+            .map_err(|_| Refusal::Gone)
+            .and_then(|()| Request::decode(self.abi, &self.journal.request, self.view.max_indirect))
         else {
             return self.refuse(io, slot, Refusal::Unsupported);
         };

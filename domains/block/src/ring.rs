@@ -5,13 +5,14 @@ use alloc::vec::Vec;
 use outrigger_blkif::{Abi, DataOp, Refusal, Request, Segment, Segments};
 use outrigger_devices::{BlockDevice, BlockOp, QueueFull, Tag};
 use outrigger_ring::{BackRing, Overflow, SharedPages};
-use outrigger_xen::{DomId, GrantRef, GrantTable, MappedPages, Port};
+use outrigger_xen::{DomId, GrantRef, GrantTable, Key, MappedPages, Port};
 
-use crate::barrier::{Barrier, Step};
+use crate::barrier::Barrier;
 use crate::counters::Counters;
 use crate::gather::{Batch, Gather, Gathered, Mapped, SEGMENT_BUDGET};
 use crate::indirect::IndirectPages;
 use crate::journal::{Journal, Slot};
+use crate::other::Other;
 use crate::submit::{Item, Queue};
 use crate::view::DiskView;
 
@@ -23,9 +24,16 @@ pub(crate) struct Parts<P> {
     pub dom: DomId,
     pub abi: Abi,
     pub ring: BackRing<P>,
+    /// The journal's record.
+    pub key: Key,
+    pub journal: Journal<P>,
+    /// What an earlier life owed, in the order in which it was consumed.
+    pub owed: Vec<Slot>,
     pub mapped: MappedPages<P>,
     pub port: Port,
     pub view: DiskView,
+    /// An earlier life may have left pages mapped for requests, not by agreement.
+    pub unswept: bool,
     /// Pages that may stay mapped for devices; 0 if the frontend does not keep its grants.
     pub persistent: usize,
     /// Pages that may be mapped for devices besides.
@@ -68,7 +76,12 @@ pub(crate) struct Ring<P> {
     pub(crate) mapped: MappedPages<P>,
     pub view: DiskView,
     tag_base: u32,
-    pub(crate) journal: Journal,
+    pub(crate) key: Key,
+    pub(crate) journal: Journal<P>,
+    /// Requests in the journal that are to be carried out again before any is taken from the ring; the next one is the last.
+    pub(crate) again: Vec<Slot>,
+    /// Pages that an earlier life had mapped for requests may be mapped still, and no response is written before they are not.
+    pub(crate) unswept: bool,
     pub(crate) gather: Gather,
     pub(crate) indirect: IndirectPages<P>,
     /// Indirect requests whose page could not be read at once.
@@ -87,8 +100,10 @@ pub(crate) struct Ring<P> {
 impl<P: SharedPages + Clone> Ring<P> {
     /// A ring, ready for its first turn. Allocates all that it will ever need.
     pub fn new(parts: Parts<P>) -> Self {
-        let slots = parts.ring.shape().slots();
-        let capacity = slots as usize;
+        let capacity = parts.ring.shape().slots() as usize;
+        let mut again = parts.owed;
+        again.reverse();
+        again.reserve_exact(capacity - again.len());
         Self {
             dom: parts.dom,
             abi: parts.abi,
@@ -97,7 +112,10 @@ impl<P: SharedPages + Clone> Ring<P> {
             mapped: parts.mapped,
             view: parts.view,
             tag_base: parts.tag_base,
-            journal: Journal::new(slots),
+            key: parts.key,
+            journal: parts.journal,
+            again,
+            unswept: parts.unswept,
             gather: Gather::new(parts.dom, parts.persistent, parts.transients),
             indirect: IndirectPages::new(parts.indirect),
             unread: Vec::with_capacity(capacity),
@@ -114,6 +132,11 @@ impl<P: SharedPages + Clone> Ring<P> {
     #[inline]
     pub(crate) fn tag(&self, slot: Slot) -> Tag {
         Tag(self.tag_base | u32::from(slot.0))
+    }
+
+    /// From now on its tags have these bits: no completion of before is believed.
+    pub fn rename(&mut self, tag_base: u32) {
+        self.tag_base = tag_base;
     }
 
     /// Whether a completion's tag is one of this ring's, by the ring's bits.
@@ -140,7 +163,7 @@ impl<P: SharedPages + Clone> Ring<P> {
         if let Some(wait) = self.resume(io) {
             return Ok(wait);
         }
-        let pending = self.ring.pending()?;
+        let pending = self.ring.pending()? + self.again.len() as u32;
         let (mut taken, mut segments) = (0, 0);
         while taken < pending.min(REQUEST_BUDGET)
             && segments < SEGMENT_BUDGET
@@ -207,14 +230,18 @@ impl<P: SharedPages + Clone> Ring<P> {
         H: GrantTable<Pages = P>,
         D: BlockDevice,
     {
-        let slot = self.journal.open();
-        let words = &mut self.journal.words_mut(slot)[..self.abi.slot_words()];
-        self.ring.consume(words);
-        if io.failed {
+        let (slot, noted) = match self.again.pop() {
+            None => (self.journal.consume(&mut self.ring), Ok(())),
+            Some(slot) => {
+                self.counters.replayed += 1;
+                (slot, self.journal.recall(slot))
+            }
+        };
+        if io.failed || noted.is_err() {
             self.refuse(io, slot, Refusal::Gone);
             return 0;
         }
-        match Request::decode(self.abi, self.journal.words(slot), self.view.max_indirect) {
+        match Request::decode(self.abi, &self.journal.request, self.view.max_indirect) {
             Ok(Request::Data { op, sector, segments }) => {
                 let count = segments.len();
                 let gathered = self.gather.gather(&self.view, slot, op, sector, segments);
@@ -270,32 +297,6 @@ impl<P: SharedPages + Clone> Ring<P> {
             // It stays unanswerable until it is mapped.
             Ok(None) => self.journal.progress(slot).parts = 1,
             Err(why) => self.refuse(io, slot, why),
-        }
-    }
-
-    /// Everything that is rare.
-    #[cold]
-    fn take_other<H, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot, other: Other)
-    where
-        H: GrantTable<Pages = P>,
-        D: BlockDevice,
-    {
-        match other {
-            Other::Flush => self.flush(io, slot),
-            Other::Barrier => {
-                self.counters.barriers += 1;
-                self.barrier = Some(Barrier {
-                    slot,
-                    step: Step::Drain,
-                });
-            }
-            Other::Discard { sector, sectors } => match self.view.check_discard(sector, sectors) {
-                Ok(sector) => {
-                    self.counters.discards += 1;
-                    self.discard(io, slot, sector, sectors);
-                }
-                Err(why) => self.refuse(io, slot, why),
-            },
         }
     }
 
@@ -370,23 +371,6 @@ impl<P: SharedPages + Clone> Ring<P> {
             maps: self.gather.maps,
             unmaps: self.gather.unmaps,
             ..self.counters
-        }
-    }
-}
-
-/// A request that carries no data of its own, or not yet.
-enum Other {
-    Flush,
-    Barrier,
-    Discard { sector: u64, sectors: u64 },
-}
-
-impl Other {
-    fn of(request: &Request<'_>) -> Self {
-        match *request {
-            Request::Discard { sector, sectors } => Self::Discard { sector, sectors },
-            Request::Barrier { .. } => Self::Barrier,
-            Request::Data { .. } | Request::Indirect { .. } | Request::Flush => Self::Flush,
         }
     }
 }

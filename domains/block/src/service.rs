@@ -47,7 +47,7 @@ pub(crate) struct State<P, D, M> {
     pub budget: Ledger,
     /// Which ring has a port.
     pub ports: Box<[u8]>,
-    batch: Batch,
+    pub batch: Batch,
     /// Rings to visit in this turn.
     pub active: RingSet,
     /// Rings that were drained, and whose frontends were not yet asked to notify us of more.
@@ -55,7 +55,7 @@ pub(crate) struct State<P, D, M> {
     /// Rings that wait for a completion or for room.
     waiting: RingSet,
     /// Rings with responses to write.
-    answerable: RingSet,
+    pub answerable: RingSet,
     /// Rings that are being closed.
     pub closing: RingSet,
     /// Counts rings, 6 bits: part of each ring's tags, so that a late completion meets no later ring.
@@ -65,6 +65,10 @@ pub(crate) struct State<P, D, M> {
     /// When rings without room try again.
     retry: Option<Instant>,
     poke: bool,
+    /// Turns so far.
+    pub turns: u32,
+    /// The domain may have slept since the last turn.
+    pub slept: bool,
 }
 
 /// A ring, and what it is part of.
@@ -97,6 +101,8 @@ impl<'h, H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'h, H, D, M> {
                 first: 0,
                 retry: None,
                 poke: false,
+                turns: 0,
+                slept: false,
             }),
         }
     }
@@ -169,6 +175,9 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         if self.retry.is_some_and(|at| hv.now() >= at) {
             self.retry = None;
             self.active.extend(self.waiting.take());
+        }
+        if self.is_time_to_look(wake.timer) {
+            self.look_at_the_clock(hv);
         }
         other_events
     }
@@ -249,7 +258,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             ..
         } = &mut disks[index];
         let mut fault = None;
-        let mut any = false;
+        let mut completions = 0_u32;
         for (number, queue) in queues.iter_mut().enumerate() {
             if queue.in_flight == 0 {
                 continue;
@@ -276,18 +285,19 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
                 }
             });
             queue.in_flight = queue.in_flight.saturating_sub(completed);
-            any |= completed > 0;
+            completions = completions.wrapping_add(completed);
             if let Err(error) = reaped {
                 fault = Some(error);
                 break;
             }
         }
-        if any {
+        if completions > 0 {
             let waiting = self.waiting.take();
             self.active.extend(waiting);
         }
+        self.disks[index].completed = self.disks[index].completed.wrapping_add(completions);
         if let Some(fault) = fault {
-            self.fail_disk(hv, index, fault.0);
+            self.reset_disk(hv, index, fault.0);
         }
     }
 
@@ -337,10 +347,12 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         if !more_work && !self.waiting.is_empty() && self.retry.is_none() {
             self.retry = Some(hv.now().after(RETRY));
         }
+        self.slept = !more_work;
+        let patience = if more_work { None } else { self.patience(hv) };
         let devices = self.disks.iter().filter_map(|disk| disk.device.deadline());
         TurnOutcome {
             more_work,
-            deadline: devices.chain(self.retry).min(),
+            deadline: devices.chain(patience).chain(self.retry).min(),
             other_events: false,
             poke: core::mem::take(&mut self.poke),
         }
@@ -363,33 +375,6 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             log::warn!("no room to map grants; persistent ones were given up");
             let waiting = self.waiting.take();
             self.active.extend(waiting);
-        }
-    }
-
-    /// The device broke its contract: it is stopped, and all requests fail from now on.
-    #[cold]
-    fn fail_disk<H: Hypervisor<Pages = P>>(&mut self, hv: &H, index: usize, why: &'static str) {
-        let disk = &mut self.disks[index];
-        if disk.failed.is_some() {
-            return;
-        }
-        log::error!("{}: {why}; it serves no more", disk.name);
-        disk.failed = Some(why);
-        disk.device.quiesce();
-        for queue in disk.queues.iter_mut() {
-            queue.in_flight = 0;
-            queue.dirty = false;
-        }
-        disk.reading = Reading::Idle;
-        let Self { rings, batch, .. } = self;
-        for (at, served) in rings.iter_mut().enumerate() {
-            if let Some(served) = served
-                && served.disk == index
-            {
-                served.ring.abandon(hv, batch);
-                self.answerable.insert(at);
-                self.active.insert(at);
-            }
         }
     }
 }

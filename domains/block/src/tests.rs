@@ -6,7 +6,6 @@ use outrigger_xen::{DmaMap, DmaPage, GrantRef, MappedPages};
 use proptest::prelude::*;
 
 use crate::indirect::IndirectPages;
-use crate::journal::{Journal, State};
 use crate::persistent::PersistentGrants;
 use crate::transient::{Chain, TransientMaps};
 
@@ -75,33 +74,6 @@ fn the_oldest_indirect_page_of_a_set_gives_way() {
     let mut none = IndirectPages::new(0);
     assert_eq!(none.insert(GrantRef(0), page(0)).map(|back| back.pages), Some(0));
     assert_eq!((none.find(GrantRef(0)), none.capacity()), (None, 0));
-}
-
-#[test]
-fn the_journal_holds_what_is_owed() {
-    let mut journal = Journal::new(4);
-    let slots: Vec<_> = (0..4)
-        .map(|n| {
-            let slot = journal.open();
-            journal.words_mut(slot)[0] = n;
-            slot
-        })
-        .collect();
-    assert_eq!(journal.owed(), 4);
-    journal.close(slots[2], 77);
-    journal.close(slots[0], 78);
-    assert_eq!(journal.owed(), 2);
-    assert_eq!(journal.owed_at(2), None);
-    assert_eq!(journal.owed_at(4), None, "no such slot");
-    let states: Vec<_> = journal.entries().iter().map(|entry| entry.state).collect();
-    // Until its place is used again, an answered entry tells where its response is.
-    assert_eq!(
-        states,
-        [State::Answered(78), State::Owed, State::Answered(77), State::Owed]
-    );
-    let again = journal.open();
-    assert_eq!(again, slots[0]);
-    assert_eq!(journal.entries()[0].state, State::Owed);
 }
 
 proptest! {

@@ -89,7 +89,7 @@ impl<H: Hypervisor, D: BlockDevice, M: SharedPages> DeviceClass for Block<'_, H,
         let state = &mut *self.state.borrow_mut();
         let target = wanted.target.to_string();
         let slice = state
-            .admit(self.hv, nodes.device(), wanted)
+            .admit(self.hv, nodes.device(), wanted, nodes.resumed())
             .map_err(|why| at(key::PARAMS, why))?;
         log::info!("vbd {}: {target}, {slice}", nodes.device());
         Ok(published([
@@ -108,7 +108,7 @@ impl<H: Hypervisor, D: BlockDevice, M: SharedPages> DeviceClass for Block<'_, H,
             .properties(id)
             .ok_or_else(|| Refusal(format!("vbd {id} was never probed")))?;
         state
-            .attach(self.hv, id, view, &frontend)
+            .attach(self.hv, id, view, &frontend, nodes.resumed())
             .map_err(|why| Refusal(format!("{}/{why}", nodes.frontend_path())))?;
         log::info!(
             "vbd {id}: connected, {} rings of {} pages{}",
@@ -193,6 +193,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         hv: &H,
         id: DeviceId,
         wanted: Wanted,
+        resumed: bool,
     ) -> Result<Slice, String> {
         let old = self.vbds.iter().position(|vbd| vbd.id == id);
         if old.is_some_and(|at| !self.vbds[at].rings.is_empty()) {
@@ -201,7 +202,8 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         if old.is_none() && self.vbds.len() >= MAX_VBDS {
             return Err(format!("this domain serves no more than {MAX_VBDS} vbds"));
         }
-        let (disk, slice) = self.resolve(hv, &wanted.target)?;
+        let (disk, partition) = self.locate(hv, id, &wanted.target, resumed)?;
+        let slice = partition.clamp(self.disks[disk].limits.sectors);
         let limits = &self.disks[disk].limits;
         let read_only = wanted.read_only || limits.read_only;
         if read_only && !wanted.read_only {
@@ -220,22 +222,21 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
                 && !(vbd.shared && wanted.shared)
                 && vbd.slice.overlaps(&slice)
         });
-        if let Some(rival) = rival {
+        if let Some(Vbd { id, target, .. }) = rival {
+            let wanted = &wanted.target;
             return Err(format!(
-                "{} is written by vbd {} ({}) already; attach it with access=ro",
-                wanted.target, rival.id, rival.target
+                "{wanted} is written by vbd {id} ({target}) already; attach it with access=ro"
             ));
         }
-        let number = (0..)
-            .find(|number| !self.vbds.iter().any(|vbd| vbd.id != id && vbd.number == *number))
-            .unwrap_or(0);
+        let taken = |number: &usize| self.vbds.iter().any(|vbd| vbd.id != id && vbd.number == *number);
+        let number = (0..).find(|number| !taken(number)).unwrap_or(0);
         let vbd = Vbd {
             id,
             number,
             target: wanted.target,
             disk,
             slice,
-            partition: slice,
+            partition,
             read_only,
             shared: wanted.shared,
             removable: wanted.removable,

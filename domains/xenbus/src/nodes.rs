@@ -66,6 +66,12 @@ impl<P: SharedPages> Nodes<'_, P> {
         self.device
     }
 
+    /// Whether the device is attached to again, from what an earlier life of this domain has recorded: its frontend knows
+    /// nothing of that, and expects everything to go on.
+    pub fn resumed(&self) -> bool {
+        matches!(self.source, Source::Recorded(_))
+    }
+
     /// The backend directory, which we own; relative to our domain's.
     pub fn backend_path(&self) -> &str {
         self.backend

@@ -36,6 +36,23 @@ impl<P: SharedPages> BackRing<P> {
         Ok(ring)
     }
 
+    /// Goes on where an earlier life of this backend was, which had consumed `owed` requests that are not answered: they
+    /// are owed responses, and consumption goes on behind them. For a ring that was just attached.
+    ///
+    /// # Errors
+    /// The frontend's `req_prod` does not claim as many requests, or there cannot be so many.
+    pub fn resume(&mut self, owed: u32) -> Result<(), Overflow> {
+        let req_cons = self.req_cons.wrapping_add(owed);
+        if self.debt() > 0 || owed > self.shape.slots() {
+            return Err(Overflow {
+                claimed: self.req_cons,
+                consumed: req_cons,
+            });
+        }
+        self.req_cons = req_cons;
+        self.pending().map(|_| ())
+    }
+
     /// The ring's geometry.
     pub fn shape(&self) -> RingShape {
         self.shape
@@ -72,6 +89,20 @@ impl<P: SharedPages> BackRing<P> {
         );
         self.pages.copy_out(self.shape.at(self.req_cons), words);
         self.req_cons = self.req_cons.wrapping_add(1);
+    }
+
+    /// As [`consume`](Self::consume), but copies only what means anything: the first `head` words, and then those up to
+    /// the length that `length` makes of the first one, which is also what it returns. A word is still fetched once.
+    #[inline]
+    pub fn consume_by(&mut self, words: &mut [u32], head: usize, length: impl FnOnce(u32) -> usize) -> usize {
+        let (first, rest) = words.split_at_mut(head);
+        let at = self.shape.at(self.req_cons);
+        self.consume(first);
+        let used = length(first[0]).clamp(head, self.shape.slot_bytes() / 4);
+        if let Some(rest) = rest.get_mut(..used - head) {
+            self.pages.copy_out(at + 4 * head, rest);
+        }
+        used
     }
 
     /// Requests consumed and not yet answered.

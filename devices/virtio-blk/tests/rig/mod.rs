@@ -8,7 +8,7 @@ use outrigger_devices::{
     BlockDevice, BlockOp, BlockRequest, Completion, DeviceFault, DmaMemory, DmaSegment, QueueFull, Status,
     Tag,
 };
-use outrigger_virtio_blk::{Options, ProbeError, VirtioBlk};
+use outrigger_virtio_blk::{Options, VirtioBlk};
 use outrigger_virtio_model::{Bus, DISCARDED, Direction, Offer, TestPage, TestPool, VirtioModel};
 
 pub const SECTOR: usize = 512;
@@ -262,11 +262,9 @@ impl Rig {
     }
 
     /// The same disk, up again.
-    pub fn restart(self) -> Result<Self, ProbeError> {
-        Ok(Self {
-            disk: self.disk.restart()?,
-            ..self
-        })
+    pub fn restart(mut self) -> Result<Self, DeviceFault> {
+        self.disk.restart()?;
+        Ok(self)
     }
 
     /// Forgets what is in flight, as after a fault: no memory is open to the device any more.

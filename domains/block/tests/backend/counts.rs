@@ -238,7 +238,7 @@ fn bounces_are_told() {
 fn a_device_is_looked_at_when_it_wants_to_be() {
     let world = World::new();
     let asked = Instant(123_456_789);
-    let turn = |world: &World| world.block.turn(Wake::default()).deadline;
+    let turn = |world: &World| world.block().turn(Wake::default()).deadline;
     assert_eq!(turn(&world), None);
     world.disk().deadline = Some(asked);
     assert_eq!(turn(&world), Some(asked));
@@ -282,7 +282,7 @@ fn nothing_allocates_on_the_data_path() {
                         devices: 1,
                         timer: false,
                     };
-                    more = world.block.turn(wake).more_work;
+                    more = world.block().turn(wake).more_work;
                 });
                 assert_eq!(allocated.count_total, 0, "turn {turns}, persistent {persistent}");
                 turns += 1;

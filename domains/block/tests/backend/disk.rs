@@ -37,7 +37,10 @@ pub enum Order {
 pub struct Core {
     dd: Domain,
     irq: u32,
+    /// What a read finds.
     pub data: Vec<u8>,
+    /// What would be there after a power failure.
+    pub durable: Vec<u8>,
     pub limits: BlockLimits,
     /// Requests a queue takes.
     pub capacity: usize,
@@ -52,6 +55,8 @@ pub struct Core {
     /// What the next requests end with, instead of well.
     pub failures: VecDeque<Status>,
     pub fault: Option<DeviceFault>,
+    /// So often it comes back from a reset.
+    pub restarts: u32,
     pub config_changed: bool,
     /// What it says that the processor did for it.
     pub helped: DmaCounters,
@@ -93,11 +98,12 @@ pub fn limits(sectors: u64) -> BlockLimits {
     }
 }
 
-pub fn disk(dd: &Domain, irq: u32, limits: BlockLimits) -> (FakeDisk, Handle) {
-    let handle = Rc::new(RefCell::new(Core {
+pub fn disk(dd: &Domain, irq: u32, limits: BlockLimits) -> Handle {
+    Rc::new(RefCell::new(Core {
         dd: dd.clone(),
         irq,
         data: vec![0; limits.sectors as usize * SECTOR],
+        durable: vec![0; limits.sectors as usize * SECTOR],
         capacity: 128,
         held: false,
         late: false,
@@ -106,20 +112,45 @@ pub fn disk(dd: &Domain, irq: u32, limits: BlockLimits) -> (FakeDisk, Handle) {
         order: Order::First,
         failures: VecDeque::new(),
         fault: None,
+        restarts: 0,
         config_changed: false,
         helped: DmaCounters::default(),
         deadline: None,
-        seen: Vec::with_capacity(100_000),
+        seen: Vec::new(),
         commits: 0,
         most_in_flight: 0,
         quiesced: false,
         queues: (0..limits.queues).map(|_| Queue::default()).collect(),
         limits,
-    }));
-    (FakeDisk(handle.clone()), handle)
+    }))
+}
+
+impl FakeDisk {
+    /// A driver's beginning: the device is reset.
+    pub fn probe(handle: &Handle) -> Self {
+        let core = &mut *handle.borrow_mut();
+        core.reset();
+        core.quiesced = false;
+        Self(handle.clone())
+    }
+
+    /// Something is about to happen that the device sees, or that is seen of it.
+    fn step(&self) {
+        let dd = self.0.borrow().dd.clone();
+        quiet(|| dd.step());
+    }
 }
 
 impl Core {
+    /// All that is in flight is forgotten. What a volatile cache holds stays there.
+    fn reset(&mut self) {
+        for queue in &mut self.queues {
+            queue.submitted.clear();
+            queue.committed.clear();
+            queue.armed = false;
+        }
+    }
+
     pub fn in_flight(&self) -> usize {
         self.queues
             .iter()
@@ -141,6 +172,7 @@ impl Core {
     pub fn resize(&mut self, sectors: u64) {
         self.limits.sectors = sectors;
         self.data.resize(sectors as usize * SECTOR, 0);
+        self.durable.resize(sectors as usize * SECTOR, 0);
         self.config_changed = true;
         self.dd.raise_irq(self.irq);
     }
@@ -180,7 +212,7 @@ impl Core {
                     at += len;
                 }
             }
-            BlockOp::Flush => {}
+            BlockOp::Flush => self.durable.clone_from(&self.data),
             BlockOp::Discard => self.data[at..at + request.sectors as usize * SECTOR].fill(0),
             BlockOp::WriteZeroes { .. } => panic!("nobody asks for it"),
         }
@@ -279,20 +311,26 @@ impl BlockDevice for FakeDisk {
     }
 
     fn submit(&mut self, queue: usize, request: &BlockRequest<'_>) -> Result<(), QueueFull> {
+        self.step();
         quiet(|| self.0.borrow_mut().submit(queue, request))
     }
 
     fn commit(&mut self, queue: usize) {
+        self.step();
         quiet(|| self.0.borrow_mut().commit(queue));
     }
 
     fn reap(&mut self, queue: usize, each: &mut dyn FnMut(Completion)) -> Result<(), DeviceFault> {
         let (completions, fault) = quiet(|| self.0.borrow_mut().reap(queue));
-        completions.into_iter().for_each(each);
+        for completion in completions {
+            self.step();
+            each(completion);
+        }
         fault.map_or(Ok(()), Err)
     }
 
     fn arm(&mut self, queue: usize) -> bool {
+        self.step();
         let core = &mut *self.0.borrow_mut();
         let ready = !core.held || core.allowed > 0;
         if ready && !core.queues[queue].committed.is_empty() {
@@ -303,6 +341,7 @@ impl BlockDevice for FakeDisk {
     }
 
     fn acknowledge(&mut self) -> Interrupt {
+        self.step();
         let config = std::mem::take(&mut self.0.borrow_mut().config_changed);
         Interrupt {
             completions: true,
@@ -321,9 +360,19 @@ impl BlockDevice for FakeDisk {
     fn quiesce(&mut self) {
         let core = &mut *self.0.borrow_mut();
         core.quiesced = true;
-        for queue in &mut core.queues {
-            queue.submitted.clear();
-            queue.committed.clear();
+        core.reset();
+    }
+
+    fn restart(&mut self) -> Result<(), DeviceFault> {
+        self.step();
+        let core = &mut *self.0.borrow_mut();
+        core.reset();
+        core.quiesced = core.restarts == 0;
+        core.restarts = core.restarts.saturating_sub(1);
+        if core.quiesced {
+            return Err(DeviceFault("it stays silent"));
         }
+        core.fault = None;
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use outrigger_ring::{FrontRing, SharedPages};
 use outrigger_xen::fake::{Device, Domain, FakePages};
 use outrigger_xen::{Access, EventChannels, GrantRef, Port};
 
-use crate::world::{DD, World};
+use crate::world::{DD, Host, World};
 
 /// How a frontend connects.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +102,7 @@ pub struct Guest {
 
 impl Guest {
     /// A guest whose frontend has published its rings and gone to state 3.
-    pub fn publish(world: &World, device: Device, options: Options) -> Self {
+    pub fn publish(world: &Host, device: Device, options: Options) -> Self {
         let dom = world.xen.domain(device.frontend);
         let abi = Abi::from_protocol(options.protocol).unwrap();
         let fe = world.xs.by(device.frontend);
@@ -187,7 +187,7 @@ impl Guest {
         Self::connect(world, device, options)
     }
 
-    pub fn set_state(&self, world: &World, state: u8) {
+    pub fn set_state(&self, world: &Host, state: u8) {
         let path = format!("{}/state", self.device.frontend_path());
         world
             .xs

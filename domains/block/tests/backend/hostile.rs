@@ -458,10 +458,10 @@ fn xsa_331_a_storm_of_notifications_costs_a_turn_each() {
     for _ in 0..1000 {
         scene.hostile.dom.notify(scene.hostile.ports[0]);
     }
-    let before = scene.world.turns.get();
+    let before = scene.world.turns();
     scene.world.settle();
     assert!(
-        scene.world.turns.get() - before <= 3,
+        scene.world.turns() - before <= 3,
         "however many, they are one event"
     );
     scene.victim_works();

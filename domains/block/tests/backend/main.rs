@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod counts;
+mod crash;
 mod data;
 mod disk;
 mod guest;
 mod hostile;
 mod lifecycle;
 mod partitions;
+mod patience;
 mod pressure;
 mod quiet;
 mod random;

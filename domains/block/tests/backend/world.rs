@@ -1,6 +1,7 @@
 //! A driver domain with disks on FakeXen, driven as its image's loop drives it.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -18,23 +19,41 @@ pub const DD: DomId = DomId(3);
 pub const FE: DomId = DomId(7);
 pub const OTHER: DomId = DomId(8);
 
-type Served = Block<'static, Quiet, FakeDisk, FakePages>;
+pub type Served<'a> = Block<'a, Quiet, FakeDisk, FakePages>;
 
-pub struct World {
+/// The machine around the driver domain: what goes on when that fails.
+pub struct Host {
     pub xen: FakeXen,
     pub xs: XenStored,
     pub ts: Toolstack,
     pub dom0: Caller,
     pub dd: &'static Domain,
-    pub quiet: &'static Quiet,
-    pub block: &'static Served,
     pub disks: Vec<Handle>,
-    store: &'static XenStore<FakePages>,
-    backend: &'static Backend<'static, FakePages, Served>,
-    run: RefCell<Pin<Box<dyn Future<Output = std::convert::Infallible>>>>,
+}
+
+/// One life of the driver domain: what its loop works with.
+pub struct Life<'a> {
+    pub block: &'a Served<'a>,
+    store: &'a XenStore<FakePages>,
+    backend: &'a Backend<'a, FakePages, Served<'a>>,
+    run: RefCell<Pin<Box<dyn Future<Output = std::convert::Infallible> + 'a>>>,
     /// Turns of the loop so far.
     pub turns: Cell<u64>,
     deadline: Cell<Option<outrigger_xen::Instant>>,
+}
+
+/// A machine, and the one life of a driver domain that does not fail.
+pub struct World {
+    host: Host,
+    life: Life<'static>,
+    pub quiet: &'static Quiet,
+}
+
+impl Deref for World {
+    type Target = Host;
+    fn deref(&self) -> &Host {
+        &self.host
+    }
 }
 
 pub fn vbd(frontend: DomId, devid: u32) -> Device {
@@ -61,89 +80,40 @@ impl World {
 
     /// Disks `virtio0` and so on.
     pub fn with(disks: &[BlockLimits]) -> Self {
-        let xen = FakeXen::new();
-        let xs = xen.xenstored();
-        let ts = xs.toolstack();
-        for domain in [DD, FE, OTHER] {
-            xen.domain(domain);
-            ts.create_domain(domain);
-        }
-        let dd: &'static Domain = Box::leak(Box::new(xen.domain(DD)));
-        let quiet: &'static Quiet = Box::leak(Box::new(Quiet::new(dd.clone())));
+        let host = Host::new(disks);
+        let quiet: &'static Quiet = Box::leak(Box::new(Quiet::new(host.dd.clone())));
         let block: &'static Served = Box::leak(Box::new(Block::new(quiet, Budget::default())));
-        let disks = (0..)
-            .zip(disks)
-            .map(|(irq, limits)| {
-                let (disk, handle) = disk::disk(dd, irq, *limits);
-                let (memory, page) = dd.pool_page().unwrap();
-                block.add_disk(format!("virtio{irq}"), 1 << irq, disk, DmaMemory { memory, page });
-                handle
-            })
-            .collect();
-        let store: &'static XenStore<FakePages> = Box::leak(Box::new(xs.client(DD)));
+        host.add_disks(block);
+        let store: &'static XenStore<FakePages> = Box::leak(Box::new(host.xs.client(DD)));
         let backend: &'static Backend<'static, FakePages, Served> =
-            Box::leak(Box::new(Backend::new(store, dd, block)));
+            Box::leak(Box::new(Backend::new(store, host.dd, block)));
         Self {
-            dom0: xs.by(DomId(0)),
-            xen,
-            xs,
-            ts,
-            dd,
+            life: Life::new(block, store, backend),
+            host,
             quiet,
-            block,
-            disks,
-            store,
-            backend,
-            run: RefCell::new(Box::pin(async { match backend.run().await {} })),
-            turns: Cell::new(0),
-            deadline: Cell::new(None),
         }
     }
 
-    pub fn disk(&self) -> std::cell::RefMut<'_, disk::Core> {
-        self.disks[0].borrow_mut()
+    pub fn block(&self) -> &Served<'static> {
+        self.life.block
+    }
+
+    pub fn turns(&self) -> u64 {
+        self.life.turns.get()
     }
 
     /// One turn of the loop. True if it would not have slept after it.
     pub fn turn(&self, wake: Wake) -> bool {
-        self.turns.set(self.turns.get() + 1);
-        let turn = self.block.turn(wake);
-        if turn.poke {
-            self.backend.poke();
-        }
-        self.deadline.set(turn.deadline);
-        let mut moved = false;
-        for _ in 0..10_000 {
-            let served = self.xs.serve();
-            let polled = self.store.poll();
-            let due = self.backend.next_deadline().is_some_and(|at| at <= self.dd.now());
-            if !(served || polled || due || self.backend.is_poked() || self.turns.get() == 1) {
-                break;
-            }
-            moved |= served || polled;
-            let _ = poll_once(self.run.borrow_mut().as_mut());
-        }
-        turn.more_work || moved || self.block.has_work()
-    }
-
-    /// What woke the domain; nothing if it would sleep on.
-    fn woken(&self) -> Option<Wake> {
-        let mut cpu = self.dd.clone();
-        let now = self.dd.now();
-        let wake = cpu.wait(Some(now));
-        let timer = self.deadline.get().is_some_and(|at| at <= now)
-            || self.backend.next_deadline().is_some_and(|at| at <= now);
-        let wake = Wake { timer, ..wake };
-        (wake.events || wake.devices != 0 || wake.timer).then_some(wake)
+        self.life.turn(&self.host, wake)
     }
 
     /// Runs the loop until it sleeps. A wake-up that gets lost shows as work that is not done.
     pub fn settle(&self) {
-        let mut wake = Some(self.woken().unwrap_or_default());
+        let mut wake = Some(self.life.woken(&self.host).unwrap_or_default());
         for _ in 0..100_000 {
             let Some(this) = wake else { return };
             let busy = self.turn(this);
-            wake = self.woken().or(busy.then(Wake::default));
+            wake = self.life.woken(&self.host).or(busy.then(Wake::default));
         }
         panic!("the loop never sleeps");
     }
@@ -156,17 +126,71 @@ impl World {
         }
     }
 
+    /// The toolstack makes a vbd.
+    pub fn attach(&self, device: Device, target: &str, mode: &str) {
+        self.host.attach(device, target, mode);
+        self.settle();
+    }
+
+    pub fn counters(&self, device: Device) -> Counters {
+        counters(self.block(), device).expect("the vbd is known")
+    }
+}
+
+/// What a vbd has done.
+pub fn counters(block: &Served, device: Device) -> Option<Counters> {
+    let mut found = None;
+    block.report(|vbd, counters| {
+        if vbd == id(device) {
+            found = Some(*counters);
+        }
+    });
+    found
+}
+
+impl Host {
+    pub fn new(disks: &[BlockLimits]) -> Self {
+        let xen = FakeXen::new();
+        let xs = xen.xenstored();
+        let ts = xs.toolstack();
+        for domain in [DD, FE, OTHER] {
+            xen.domain(domain);
+            ts.create_domain(domain);
+        }
+        let dd: &'static Domain = Box::leak(Box::new(xen.domain(DD)));
+        Self {
+            dom0: xs.by(DomId(0)),
+            disks: (0..)
+                .zip(disks)
+                .map(|(irq, limits)| disk::disk(dd, irq, *limits))
+                .collect(),
+            dd,
+            xen,
+            xs,
+            ts,
+        }
+    }
+
+    /// What an image's beginning does: its drivers reset their devices and bring them up.
+    pub fn add_disks(&self, block: &Served) {
+        for (irq, handle) in (0..).zip(&self.disks) {
+            let (memory, page) = self.dd.pool_page().unwrap();
+            let disk = FakeDisk::probe(handle);
+            block.add_disk(format!("virtio{irq}"), 1 << irq, disk, DmaMemory { memory, page });
+        }
+    }
+
+    pub fn disk(&self) -> std::cell::RefMut<'_, disk::Core> {
+        self.disks[0].borrow_mut()
+    }
+
     /// A vbd's state in XenStore.
     pub fn state(&self, device: Device) -> String {
-        self.dom0
-            .read(&format!("{}/state", device.backend_path()))
-            .unwrap_or_default()
+        self.node(device, "state").unwrap_or_default()
     }
 
     pub fn error(&self, device: Device) -> String {
-        self.dom0
-            .read(&format!("{}/error", device.backend_path()))
-            .unwrap_or_default()
+        self.node(device, "error").unwrap_or_default()
     }
 
     pub fn node(&self, device: Device, key: &str) -> Option<String> {
@@ -190,16 +214,60 @@ impl World {
             ],
             &[("virtual-device", &virtual_device), ("device-type", "disk")],
         );
-        self.settle();
+    }
+}
+
+impl<'a> Life<'a> {
+    pub fn new(
+        block: &'a Served<'a>,
+        store: &'a XenStore<FakePages>,
+        backend: &'a Backend<'a, FakePages, Served<'a>>,
+    ) -> Self {
+        Self {
+            block,
+            store,
+            backend,
+            run: RefCell::new(Box::pin(async { match backend.run().await {} })),
+            turns: Cell::new(0),
+            deadline: Cell::new(None),
+        }
     }
 
-    pub fn counters(&self, device: Device) -> Counters {
-        let mut found = None;
-        self.block.report(|vbd, counters| {
-            if vbd == id(device) {
-                found = Some(*counters);
+    /// One turn of the loop. True if it would not have slept after it.
+    pub fn turn(&self, host: &Host, wake: Wake) -> bool {
+        self.turns.set(self.turns.get() + 1);
+        let turn = self.block.turn(wake);
+        if turn.poke {
+            self.backend.poke();
+        }
+        self.deadline.set(turn.deadline);
+        let mut moved = false;
+        for look in 0..10_000 {
+            let served = host.xs.serve();
+            let polled = self.store.poll();
+            let due = self.backend.next_deadline().is_some_and(|at| at <= host.dd.now());
+            if !(served || polled || due || self.backend.is_poked() || (self.turns.get() == 1 && look == 0)) {
+                break;
             }
-        });
-        found.expect("the vbd is known")
+            moved |= served || polled;
+            host.dd.step();
+            let _ = poll_once(self.run.borrow_mut().as_mut());
+        }
+        turn.more_work || moved || self.block.has_work()
+    }
+
+    /// What woke the domain; nothing if it would sleep on.
+    pub fn woken(&self, host: &Host) -> Option<Wake> {
+        let mut cpu = host.dd.clone();
+        let now = host.dd.now();
+        let wake = cpu.wait(Some(now));
+        let deadlines = [
+            self.deadline.get(),
+            self.backend.next_deadline(),
+            self.backend.sweep(),
+        ];
+        let timer = deadlines.into_iter().flatten().any(|at| at <= now);
+        let wake = Wake { timer, ..wake };
+        (wake.events || wake.devices != 0 || wake.timer).then_some(wake)
     }
 }
