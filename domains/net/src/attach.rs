@@ -12,9 +12,12 @@ use outrigger_xen::{Access, DomId, GrantRef, Hypervisor, MappedPages, Port};
 use outrigger_xenbus::DeviceId;
 
 use crate::counters::{Counters, Drop};
+use crate::life::Life;
+use crate::packet::Mac;
 use crate::queue::{Parts, Queue};
 use crate::rate::Bucket;
 use crate::service::{CONTROL, NO_QUEUE, State};
+use crate::told::Told;
 use crate::vif::{ControlRing, Takes, Wanted};
 
 /// A ring and its page.
@@ -37,12 +40,13 @@ pub(crate) struct Frontend {
 }
 
 impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
-    /// Attaches to a frontend's rings: to all or to none.
+    /// Attaches to a frontend's rings: to all or to none. `resumed`: an earlier life served them.
     pub(crate) fn attach<H: Hypervisor<Pages = P>>(
         &mut self,
         hv: &H,
         id: DeviceId,
         frontend: &Frontend,
+        resumed: bool,
     ) -> Result<(), String> {
         let number = self.find(id).ok_or("it was never probed")?;
         let first = self
@@ -50,14 +54,17 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             .ok_or("there are too many queues already")?;
         let mut queues = Vec::with_capacity(frontend.queues.len());
         let mut control = None;
-        let mut attached = frontend.queues.iter().try_for_each(|nodes| {
-            queues.push(attach_queue(hv, id.frontend, nodes)?);
+        let life = Life { vif: id, resumed };
+        let mut told = None;
+        let mut attached = (0..).zip(&frontend.queues).try_for_each(|(queue, nodes)| {
+            queues.push(attach_queue(hv, &life, queue, nodes)?);
             Ok::<_, String>(())
         });
-        if attached.is_ok()
-            && let Some((gref, port)) = frontend.control
-        {
-            attached = attach_control(hv, id.frontend, gref, port).map(|ring| control = Some(Box::new(ring)));
+        if attached.is_ok() {
+            attached = attach_control(hv, &life, queues.len(), frontend.control).map(|(ring, rest)| {
+                control = ring.map(Box::new);
+                told = Some(rest);
+            });
         }
         let known = |port: Port| (port.0 as usize) < self.ports.len();
         if attached.is_ok()
@@ -74,13 +81,18 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         };
         vif.queues = queues;
         vif.control = control;
-        if let Err(why) = attached {
-            vif.disconnect(hv);
-            return Err(why);
-        }
+        let (told, hash, listed) = match (attached, told) {
+            (Ok(()), Some(told)) => told,
+            (Ok(()), None) => return Err("it was never attached to".into()),
+            (Err(why), _) => {
+                vif.disconnect(hv);
+                life.end(hv, frontend.queues.len());
+                return Err(why);
+            }
+        };
         vif.first_queue = first;
         vif.takes = frontend.takes;
-        vif.hash = HashControl::new(frontend.queues.len());
+        (vif.told, vif.hash) = (Some(told), hash);
         vif.counters = Counters::default();
         (vif.fault, vif.broken) = (None, false);
         let now = hv.now();
@@ -103,6 +115,9 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         self.switch.plug(number, lan, mac, filter, now);
         if let Some(port) = self.switch.port_mut(number) {
             port.multicast.apply(frontend.multicast);
+            for address in listed {
+                port.multicast.change(address, true);
+            }
         }
         Ok(())
     }
@@ -173,32 +188,46 @@ fn attach_ring<H: Hypervisor>(
     }
 }
 
-fn bind<H: Hypervisor>(hv: &H, dom: DomId, port: Port) -> Result<Port, String> {
-    hv.bind_interdomain(dom, port)
-        .map_err(|error| format!("port {} cannot be bound (error {})", port.0, error.0))
+/// Binds a ring's port. A frontend that has been served before is notified: what was said last may not have been told.
+fn bind<H: Hypervisor>(hv: &H, life: &Life, port: Port) -> Result<Port, String> {
+    let bound = hv
+        .bind_interdomain(life.vif.frontend, port)
+        .map_err(|error| format!("port {} cannot be bound (error {})", port.0, error.0))?;
+    if life.resumed {
+        hv.notify(bound);
+    }
+    Ok(bound)
 }
 
-fn attach_queue<H: Hypervisor>(hv: &H, dom: DomId, nodes: &QueueNodes) -> Result<Queue<H::Pages>, String> {
-    let tx = attach_ring(hv, dom, nodes.tx, TX_SLOT_BYTES)?;
-    let rx = match attach_ring(hv, dom, nodes.rx, RX_SLOT_BYTES) {
+fn attach_queue<H: Hypervisor>(
+    hv: &H,
+    life: &Life,
+    queue: u8,
+    nodes: &QueueNodes,
+) -> Result<Queue<H::Pages>, String> {
+    let dom = life.vif.frontend;
+    let mut tx = attach_ring(hv, dom, nodes.tx, TX_SLOT_BYTES)?;
+    let mut rx = match attach_ring(hv, dom, nodes.rx, RX_SLOT_BYTES) {
         Ok(rx) => rx,
         Err(why) => {
             hv.unmap_pages(tx.1);
             return Err(why);
         }
     };
-    let ports = bind(hv, dom, nodes.tx_port).and_then(|tx_port| {
+    let attached = life.ledgers(hv, queue, &mut tx.0, &mut rx.0).and_then(|ledgers| {
+        let tx_port = bind(hv, life, nodes.tx_port)?;
         if nodes.rx_port == nodes.tx_port {
-            return Ok((tx_port, tx_port));
+            return Ok((ledgers, tx_port, tx_port));
         }
-        let rx_port = bind(hv, dom, nodes.rx_port).inspect_err(|_| hv.close(tx_port))?;
-        Ok((tx_port, rx_port))
+        let rx_port = bind(hv, life, nodes.rx_port).inspect_err(|_| hv.close(tx_port))?;
+        Ok((ledgers, tx_port, rx_port))
     });
-    match ports {
-        Ok((tx_port, rx_port)) => Ok(Queue::new(Parts {
+    match attached {
+        Ok((ledgers, tx_port, rx_port)) => Ok(Queue::new(Parts {
             dom,
             tx,
             rx,
+            ledgers,
             tx_port,
             rx_port,
         })),
@@ -210,17 +239,42 @@ fn attach_queue<H: Hypervisor>(hv: &H, dom: DomId, nodes: &QueueNodes) -> Result
     }
 }
 
+/// What a guest has told, and its control ring, if it has one.
+type Controlled<P> = (Option<ControlRing<P>>, (Told<P>, HashControl, Vec<Mac>));
+
 fn attach_control<H: Hypervisor>(
     hv: &H,
-    dom: DomId,
-    gref: GrantRef,
-    port: Port,
-) -> Result<ControlRing<H::Pages>, String> {
-    let (ring, mapped) = attach_ring(hv, dom, gref, CTRL_SLOT_BYTES)?;
-    match bind(hv, dom, port) {
-        Ok(port) => Ok(ControlRing { ring, mapped, port }),
+    life: &Life,
+    queues: usize,
+    nodes: Option<(GrantRef, Port)>,
+) -> Result<Controlled<H::Pages>, String> {
+    let mut attached = match nodes {
+        Some((gref, _)) => Some(attach_ring(hv, life.vif.frontend, gref, CTRL_SLOT_BYTES)?),
+        None => None,
+    };
+    let ring = attached.as_mut().map(|(ring, _)| ring);
+    let controlled = life
+        .told(hv, queues, ring)
+        .and_then(|(told, hash, listed, ledger)| {
+            let port = nodes.map(|(_, port)| bind(hv, life, port)).transpose()?;
+            Ok(((told, hash, listed), ledger.zip(port)))
+        });
+    match controlled {
+        Ok((told, rest)) => {
+            let ring = attached
+                .zip(rest)
+                .map(|((ring, mapped), (ledger, port))| ControlRing {
+                    ring,
+                    mapped,
+                    port,
+                    ledger,
+                });
+            Ok((ring, told))
+        }
         Err(why) => {
-            hv.unmap_pages(mapped);
+            if let Some((_, mapped)) = attached {
+                hv.unmap_pages(mapped);
+            }
             Err(why)
         }
     }

@@ -110,7 +110,7 @@ impl<H: Hypervisor, D: NetDevice, M: SharedPages> DeviceClass for Net<'_, H, D, 
         let state = &mut *self.state.borrow_mut();
         let id = nodes.device();
         state
-            .attach(self.hv, id, &frontend)
+            .attach(self.hv, id, &frontend, nodes.resumed())
             .map_err(|why| Refusal(format!("{}: {why}", nodes.frontend_path())))?;
         log::info!("vif {id}: connected, {} queues", frontend.queues.len());
         Ok(Vec::from([(key::CARRIER.to_string(), "1".to_string())]))
@@ -163,7 +163,13 @@ impl<H: Hypervisor, D: NetDevice, M: SharedPages> DeviceClass for Net<'_, H, D, 
         let state = self.state.borrow();
         let words = |nic: &Nic<D>| {
             let link = if nic.has_carrier() { "up" } else { "down" };
-            (nic.name.clone(), format!("link={link} {}", nic.counters))
+            let mut words = format!("link={link} {}", nic.counters);
+            nic.device.report(&mut |fault, count| {
+                if count > 0 {
+                    words.push_str(&format!(" card-{fault}={count}"));
+                }
+            });
+            (nic.name.clone(), words)
         };
         state.nics.iter().map(words).collect()
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::packet::Mac;
 
 /// Most addresses of a guest, as Linux has it.
-const ADDRESSES_MAX: usize = 64;
+pub(crate) const ADDRESSES_MAX: usize = 64;
 
 /// A list of addresses, which counts only while the guest wants it to.
 #[derive(Clone, Debug)]
@@ -48,6 +48,11 @@ impl MulticastFilter {
             // Removed already, or it never was.
             (false, None) => address.is_multicast(),
         }
+    }
+
+    /// The addresses.
+    pub fn listed(&self) -> &[Mac] {
+        &self.listed
     }
 
     /// Whether a frame to this multicast address is for the guest.

@@ -2,7 +2,8 @@
 //!
 //! A turn ends with every consumed slot answered: TX because the data has been copied by then, RX because slots are consumed
 //! only for frames that are there. So between turns nothing is owed, and a restart in place has only to attach again. What
-//! is owed within a turn is plain data: [`Debts`], and the words in `answers`.
+//! is owed within a turn is plain data: [`Debts`], and the words in `answers`. Before they are written they are noted in
+//! the queue's [`Ledger`]s.
 
 use alloc::vec::Vec;
 
@@ -18,6 +19,7 @@ use outrigger_xen::{
 
 use crate::batch::{Batch, Delivery, Purpose};
 use crate::counters::Counters;
+use crate::ledger::Ledger;
 
 /// Most slots of a packet that a frontend must take (`XEN_NETIF_NR_SLOTS_MIN`).
 const DATA_SLOTS_MAX: usize = outrigger_netif::MAX_FRAGMENTS;
@@ -48,6 +50,7 @@ pub(crate) struct Queue<P> {
     assembly: Assembly,
     pub debts: Debts,
     answers: Vec<Answer>,
+    ledgers: [Ledger<P>; 2],
     /// Empty pages that the frontend was last seen to have posted and that are not consumed.
     posted: u32,
 }
@@ -65,6 +68,7 @@ pub(crate) struct Parts<P> {
     pub dom: DomId,
     pub tx: (BackRing<P>, MappedPages<P>),
     pub rx: (BackRing<P>, MappedPages<P>),
+    pub ledgers: [Ledger<P>; 2],
     pub tx_port: Port,
     pub rx_port: Port,
 }
@@ -96,6 +100,7 @@ impl<P: SharedPages + Clone> Queue<P> {
             assembly: Assembly::default(),
             debts: Debts::default(),
             answers: Vec::with_capacity(RING_SLOTS),
+            ledgers: parts.ledgers,
             posted: 0,
         }
     }
@@ -257,7 +262,20 @@ impl<P: SharedPages + Clone> Queue<P> {
     /// Writes all responses, and notifies once a port if that was asked for.
     #[inline]
     pub fn respond<H: EventChannels>(&mut self, hv: &H, counters: &mut Counters) {
-        let Self { tx, debts, .. } = self;
+        let Self {
+            tx,
+            rx,
+            debts,
+            answers,
+            ledgers: [tx_ledger, rx_ledger],
+            ..
+        } = self;
+        if !debts.is_empty() {
+            tx_ledger.note(tx, debts.words());
+        }
+        if !answers.is_empty() {
+            rx_ledger.note(rx, answers.iter().flat_map(|answer| answer.words));
+        }
         debts.pay(|word| tx.respond(&[word]));
         for answer in self.answers.drain(..) {
             self.rx.respond(&answer.words);

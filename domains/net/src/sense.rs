@@ -190,6 +190,9 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             && let Some(queue) = vif.queues.get_mut(queue)
         {
             queue.debts.settle(change.slots, status);
+            if let Some(told) = &mut vif.told {
+                told.keep(&vif.hash, &port.multicast);
+            }
         }
     }
 }

@@ -271,7 +271,10 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             let Some(vif) = self.vifs[number].as_mut().filter(|vif| vif.is_served()) else {
                 continue;
             };
-            match vif.serve_control(hv, self.pool.buffer(scratch)) {
+            let Some(port) = self.switch.port_mut(number) else {
+                continue;
+            };
+            match vif.serve_control(hv, self.pool.buffer(scratch), &port.multicast) {
                 Ok(true) => self.controls.insert(number),
                 Ok(false) => {}
                 Err(overflow) => {

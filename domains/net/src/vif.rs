@@ -8,22 +8,28 @@ use alloc::vec::Vec;
 use outrigger_devices::{Gso, GsoKind, RxChecksum};
 use outrigger_netif::{Control, ControlRequest, ControlWords, Extra, HashControl, HashValue, MAPPING_SIZE};
 use outrigger_ring::{BackRing, Overflow, SharedPages};
-use outrigger_xen::{CopyOp, CopySide, EventChannels, GrantError, GrantTable, Instant, MappedPages, Port};
+use outrigger_xen::{
+    CopyOp, CopySide, EventChannels, GrantError, GrantTable, Instant, MappedPages, Port, Survivors,
+};
 use outrigger_xenbus::DeviceId;
 
 use crate::counters::Counters;
 use crate::filter::SourceFilter;
+use crate::ledger::Ledger;
+use crate::life::Life;
+use crate::multicast::MulticastFilter;
 use crate::packet::{Mac, Network, Packet, TCP};
 use crate::pool::Buffer;
 use crate::queue::Queue;
 use crate::rate::Bucket;
 use crate::switch::Lan;
+use crate::told::Told;
 
 /// Most frames that wait for a guest.
 pub(crate) const WAITING_MAX: usize = 128;
 
 /// Control messages served a turn.
-const CONTROL_BUDGET: u32 = 8;
+pub(crate) const CONTROL_BUDGET: u32 = 8;
 
 /// Why a vif is not served any longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +96,7 @@ pub(crate) struct ControlRing<P> {
     pub ring: BackRing<P>,
     pub mapped: MappedPages<P>,
     pub port: Port,
+    pub ledger: Ledger<P>,
 }
 
 pub(crate) struct Vif<P> {
@@ -101,6 +108,8 @@ pub(crate) struct Vif<P> {
     pub first_queue: usize,
     pub control: Option<Box<ControlRing<P>>>,
     pub hash: HashControl,
+    /// What of all that is kept for the next life.
+    pub told: Option<Told<P>>,
     pub rate: Option<Bucket>,
     pub counters: Counters,
     /// Its last frame went to a wire, so that its next one probably does.
@@ -127,6 +136,7 @@ impl<P: SharedPages + Clone> Vif<P> {
             first_queue: 0,
             control: None,
             hash: HashControl::new(1),
+            told: None,
             rate: None,
             counters: Counters::default(),
             to_wire: false,
@@ -201,7 +211,12 @@ impl<P: SharedPages + Clone> Vif<P> {
 
     /// Serves the control ring. True if there is more to do.
     #[cold]
-    pub fn serve_control<H, M>(&mut self, hv: &H, scratch: &Buffer<M>) -> Result<bool, Overflow>
+    pub fn serve_control<H, M>(
+        &mut self,
+        hv: &H,
+        scratch: &Buffer<M>,
+        multicast: &MulticastFilter,
+    ) -> Result<bool, Overflow>
     where
         H: GrantTable + EventChannels,
         M: SharedPages,
@@ -210,7 +225,9 @@ impl<P: SharedPages + Clone> Vif<P> {
             return Ok(false);
         };
         let pending = control.ring.pending()?;
-        for _ in 0..pending.min(CONTROL_BUDGET) {
+        let mut responses = [[0; 3]; CONTROL_BUDGET as usize];
+        let count = pending.min(CONTROL_BUDGET) as usize;
+        for answer in &mut responses[..count] {
             let mut words: ControlWords = [0; 4];
             control.ring.consume(&mut words);
             let response = match self.hash.handle(ControlRequest::decode(words)) {
@@ -231,7 +248,15 @@ impl<P: SharedPages + Clone> Vif<P> {
                     self.hash.complete(wanted, results[0].is_ok().then_some(data))
                 }
             };
-            control.ring.respond(&response.encode());
+            *answer = response.encode();
+        }
+        if let Some(told) = self.told.as_mut().filter(|_| count > 0) {
+            told.keep(&self.hash, multicast);
+            let words = responses[..count].as_flattened().iter().copied();
+            control.ledger.note(&control.ring, words);
+        }
+        for answer in &responses[..count] {
+            control.ring.respond(answer);
         }
         if control.ring.push() {
             self.counters.notifications += 1;
@@ -241,16 +266,29 @@ impl<P: SharedPages + Clone> Vif<P> {
     }
 
     /// Gives every ring and port back. Nothing is owed between turns.
-    pub fn disconnect<H: GrantTable<Pages = P> + EventChannels>(&mut self, hv: &H) {
+    pub fn disconnect<H>(&mut self, hv: &H)
+    where
+        H: GrantTable<Pages = P> + EventChannels + Survivors,
+    {
+        let life = Life {
+            vif: self.id,
+            resumed: false,
+        };
+        let queues = self.queues.len();
         for queue in self.queues.drain(..) {
             queue.release(hv);
         }
         if let Some(control) = self.control.take() {
-            let ControlRing { ring, mapped, port } = *control;
+            let ControlRing {
+                ring, mapped, port, ..
+            } = *control;
             hv.close(port);
             drop(ring);
             hv.unmap_pages(mapped);
         }
+        self.told = None;
+        // Last: without it the next life would not serve the vif.
+        life.end(hv, queues);
         self.hash = HashControl::new(1);
         self.broken = false;
     }

@@ -104,6 +104,9 @@ enum Into {
     Mapping(u16),
 }
 
+/// Words of [`HashControl::to_words`].
+pub const HASH_WORDS: usize = 3 + (KEY_BYTES + MAPPING_SIZE) / 4;
+
 /// A vif's hash: algorithm, types, key and mapping.
 #[derive(Clone, Debug)]
 pub struct HashControl {
@@ -126,6 +129,41 @@ impl HashControl {
             mapping_len: 0,
             queues: queues.clamp(1, 256),
         }
+    }
+
+    /// All that the frontend has set, for the next life of a backend.
+    pub fn to_words(&self) -> [u32; HASH_WORDS] {
+        let mut words = [0; HASH_WORDS];
+        let (key, mapping) = (self.key.as_chunks::<4>().0, self.mapping.as_chunks::<4>().0);
+        let bytes = key.iter().chain(mapping).map(|bytes| u32::from_le_bytes(*bytes));
+        let numbers = [
+            u32::from(self.toeplitz),
+            self.types.bits(),
+            self.mapping_len as u32,
+        ];
+        for (word, value) in words.iter_mut().zip(numbers.into_iter().chain(bytes)) {
+            *word = value;
+        }
+        words
+    }
+
+    /// From what an earlier life has left; `None` if that cannot have been set.
+    pub fn from_words(queues: usize, words: &[u32; HASH_WORDS]) -> Option<Self> {
+        let (numbers, bytes) = words.split_first_chunk::<3>()?;
+        let (key, mapping) = bytes.split_at_checked(KEY_BYTES / 4)?;
+        let [toeplitz, types, mapping_len] = *numbers;
+        let mut hash = Self::new(queues);
+        hash.toeplitz = toeplitz != 0;
+        hash.types = HashTypes::from_bits(types)?;
+        hash.mapping_len = mapping_len as usize;
+        for (bytes, word) in hash.key.as_chunks_mut::<4>().0.iter_mut().zip(key) {
+            *bytes = word.to_le_bytes();
+        }
+        for (bytes, word) in hash.mapping.as_chunks_mut::<4>().0.iter_mut().zip(mapping) {
+            *bytes = word.to_le_bytes();
+        }
+        let there = hash.mapping.iter().all(|queue| usize::from(*queue) < hash.queues);
+        (there && toeplitz <= 1 && hash.mapping_len <= MAPPING_SIZE).then_some(hash)
     }
 
     /// Carries a request out, or says what it needs for that.

@@ -32,8 +32,7 @@ impl Slots {
     }
 }
 
-/// All slots that were consumed and not yet answered, in the order in which they are answered. Plain data: what is in
-/// here is what a ring has to be told after a restart in place.
+/// All slots that were consumed and not yet answered, in the order in which they are answered.
 #[derive(Clone, Debug)]
 pub struct Debts {
     entries: [Debt; RING_SLOTS],
@@ -99,11 +98,16 @@ impl Debts {
         &self.entries[..self.len()]
     }
 
+    /// The response word of each debt, in order.
+    #[inline]
+    pub fn words(&self) -> impl Iterator<Item = u32> {
+        let word = |debt: &Debt| u32::from(debt.id) | u32::from(debt.status.cast_unsigned()) << 16;
+        self.entries().iter().map(word)
+    }
+
     /// Hands over the response word of each debt, in order, and owes nothing any more.
     pub fn pay(&mut self, mut each: impl FnMut(u32)) {
-        for debt in self.entries() {
-            each(u32::from(debt.id) | u32::from(debt.status.cast_unsigned()) << 16);
-        }
+        self.words().for_each(&mut each);
         self.len = 0;
     }
 }

@@ -24,7 +24,7 @@ mod offload;
 mod rx;
 mod tx;
 
-pub use control::{Control, ControlRequest, ControlResponse, ControlWords, HashControl, Pending};
+pub use control::{Control, ControlRequest, ControlResponse, ControlWords, HASH_WORDS, HashControl, Pending};
 pub use debt::{Debt, Debts, Slots};
 pub use extra::{Extra, ExtraWords, Gso, HashValue};
 pub use hash::{HashTypes, KEY_BYTES, MAPPING_SIZE, toeplitz};

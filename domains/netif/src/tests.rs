@@ -311,6 +311,16 @@ proptest! {
                 prop_assert!(control.queue(hash) < queues);
             }
         }
+        // The next life knows all that was set; and believes nothing that cannot have been.
+        let mut words = control.to_words();
+        let again = HashControl::from_words(queues, &words).expect("it was set");
+        prop_assert_eq!(again.to_words(), words);
+        prop_assert_eq!(again.is_on(), control.is_on());
+        for (at, wrong) in [(0, 2), (1, 16), (2, 129), (13, 9)] {
+            let right = std::mem::replace(&mut words[at], wrong);
+            prop_assert!(HashControl::from_words(queues, &words).is_none());
+            words[at] = right;
+        }
     }
 }
 

@@ -72,8 +72,8 @@ pub fn limits() -> NetLimits {
     }
 }
 
-pub fn card(domain: &Domain, limits: NetLimits) -> (Card, Handle) {
-    let handle = Rc::new(RefCell::new(Core {
+pub fn card(domain: &Domain, limits: NetLimits) -> Handle {
+    Rc::new(RefCell::new(Core {
         domain: domain.clone(),
         limits,
         sent: Vec::with_capacity(4096),
@@ -91,8 +91,25 @@ pub fn card(domain: &Domain, limits: NetLimits) -> (Card, Handle) {
         ticks: 0,
         news: false,
         armed: false,
-    }));
-    (Card(handle.clone()), handle)
+    }))
+}
+
+impl Card {
+    /// A driver's beginning: the card is reset.
+    pub fn probe(handle: &Handle) -> Self {
+        let core = &mut *handle.borrow_mut();
+        core.posted.clear();
+        core.submitted.clear();
+        core.done.clear();
+        (core.armed, core.quiesced) = (false, false);
+        Self(handle.clone())
+    }
+
+    /// Something is about to happen that the card sees, or that is seen of it.
+    fn step(&self) {
+        let domain = self.0.borrow().domain.clone();
+        quiet(|| domain.step());
+    }
 }
 
 impl Core {
@@ -151,6 +168,7 @@ impl NetDevice for Card {
 
     fn submit(&mut self, queue: usize, frame: &TxFrame<'_>) -> Result<(), QueueFull> {
         assert_eq!(queue, 0);
+        self.step();
         let core = &mut *self.0.borrow_mut();
         assert!(!frame.segments.is_empty() && frame.segments.len() <= core.limits.max_segments);
         assert!(
@@ -176,11 +194,13 @@ impl NetDevice for Card {
     }
 
     fn post(&mut self, _: usize, tag: Tag, buffer: DmaSegment) -> Result<(), QueueFull> {
+        self.step();
         quiet(|| self.0.borrow_mut().posted.push_back((tag, buffer)));
         Ok(())
     }
 
     fn commit(&mut self, _: usize) {
+        self.step();
         quiet(|| {
             let core = &mut *self.0.borrow_mut();
             core.commits += 1;
@@ -191,6 +211,7 @@ impl NetDevice for Card {
     fn reap_tx(&mut self, _: usize, each: &mut dyn FnMut(Tag)) -> Result<(), DeviceFault> {
         let done = quiet(|| std::mem::take(&mut self.0.borrow_mut().done));
         for tag in &done {
+            self.step();
             each(*tag);
         }
         quiet(|| drop(done));
@@ -210,6 +231,7 @@ impl NetDevice for Card {
             let Some(buffers) = buffers else { break };
             handed += buffers.len();
             for buffer in &buffers {
+                self.step();
                 each(*buffer);
             }
             quiet(|| drop(buffers));
@@ -218,6 +240,7 @@ impl NetDevice for Card {
     }
 
     fn arm(&mut self, _: usize, sent: bool) -> bool {
+        self.step();
         let core = &mut *self.0.borrow_mut();
         core.armed = true;
         (!core.arriving.is_empty() && !core.posted.is_empty()) || (sent && !core.done.is_empty())

@@ -3,6 +3,7 @@
 
 mod card;
 mod costs;
+mod crash;
 mod flows;
 mod frames;
 mod guest;

@@ -1,6 +1,7 @@
 //! A driver domain with a card on FakeXen, driven as its image's loop drives it.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -18,22 +19,41 @@ use crate::quiet::Quiet;
 
 pub const DD: DomId = DomId(3);
 
-type Served = Net<'static, Quiet, Card, FakePages>;
+pub type Served<'a> = Net<'a, Quiet, Card, FakePages>;
 
-pub struct World {
+/// The machine around the driver domain: what goes on when that fails.
+pub struct Host {
     pub xen: FakeXen,
     pub xs: XenStored,
     pub ts: Toolstack,
     pub dom0: Caller,
     pub dd: &'static Domain,
-    pub net: &'static Served,
     pub card: Handle,
-    store: &'static XenStore<FakePages>,
-    backend: &'static Backend<'static, FakePages, Served>,
-    run: RefCell<Pin<Box<dyn Future<Output = std::convert::Infallible>>>>,
+}
+
+/// One life of the driver domain: what its loop works with.
+pub struct Life<'a> {
+    net: &'a Served<'a>,
+    store: &'a XenStore<FakePages>,
+    backend: &'a Backend<'a, FakePages, Served<'a>>,
+    run: RefCell<Pin<Box<dyn Future<Output = std::convert::Infallible> + 'a>>>,
     /// Turns of the loop so far.
-    pub turns: Cell<u64>,
+    turns: Cell<u64>,
     deadline: Cell<Option<outrigger_xen::Instant>>,
+}
+
+/// A machine, and the one life of a driver domain that does not fail.
+pub struct World {
+    host: Host,
+    life: Life<'static>,
+    pub net: &'static Served<'static>,
+}
+
+impl Deref for World {
+    type Target = Host;
+    fn deref(&self) -> &Host {
+        &self.host
+    }
 }
 
 /// The vif of guest `number`, in domain 10 + `number`.
@@ -62,37 +82,17 @@ impl World {
     }
 
     pub fn of(limits: NetLimits, pages: usize, segments: &str) -> Self {
-        let xen = FakeXen::new();
-        let xs = xen.xenstored();
-        let ts = xs.toolstack();
-        let dd: &'static Domain = Box::leak(Box::new(xen.domain(DD)));
-        ts.create_domain(DD);
-        let quiet: &'static Quiet = Box::leak(Box::new(Quiet(dd.clone())));
+        let host = Host::new(limits);
+        let quiet: &'static Quiet = Box::leak(Box::new(Quiet(host.dd.clone())));
         let net: &'static Served = Box::leak(Box::new(Net::new(quiet)));
-        net.add_buffers((0..pages).map(|_| {
-            let (memory, page) = dd.pool_page().unwrap();
-            let gfn = memory.gfn(0);
-            Buffer { memory, page, gfn }
-        }));
-        let (card, handle) = card::card(dd, limits);
-        net.add_nic("virtio0".into(), 1, card, 64);
-        net.add_segments(segments);
-        let store: &'static XenStore<FakePages> = Box::leak(Box::new(xs.client(DD)));
+        host.begin(net, pages, segments);
+        let store: &'static XenStore<FakePages> = Box::leak(Box::new(host.xs.client(DD)));
         let backend: &'static Backend<'static, FakePages, Served> =
-            Box::leak(Box::new(Backend::new(store, dd, net)));
+            Box::leak(Box::new(Backend::new(store, host.dd, net)));
         let world = Self {
-            dom0: xs.by(DomId(0)),
-            xen,
-            xs,
-            ts,
-            dd,
+            life: Life::new(net, store, backend),
+            host,
             net,
-            card: handle,
-            store,
-            backend,
-            run: RefCell::new(Box::pin(async { match backend.run().await {} })),
-            turns: Cell::new(0),
-            deadline: Cell::new(None),
         };
         world.settle();
         world
@@ -100,44 +100,17 @@ impl World {
 
     /// One turn of the loop. True if it would not have slept after it.
     pub fn turn(&self, wake: Wake) -> bool {
-        self.turns.set(self.turns.get() + 1);
-        let turn = self.net.turn(wake);
-        if turn.poke {
-            self.backend.poke();
-        }
-        self.deadline.set(turn.deadline);
-        let mut moved = false;
-        for _ in 0..10_000 {
-            let served = self.xs.serve();
-            let polled = self.store.poll();
-            let due = self.backend.next_deadline().is_some_and(|at| at <= self.dd.now());
-            if !(served || polled || due || self.backend.is_poked() || self.turns.get() == 1) {
-                break;
-            }
-            moved |= served || polled;
-            let _ = poll_once(self.run.borrow_mut().as_mut());
-        }
-        turn.more_work || moved || self.net.has_work()
-    }
-
-    fn woken(&self) -> Option<Wake> {
-        let mut cpu = self.dd.clone();
-        let now = self.dd.now();
-        let wake = cpu.wait(Some(now));
-        let timer = self.deadline.get().is_some_and(|at| at <= now)
-            || self.backend.next_deadline().is_some_and(|at| at <= now);
-        let wake = Wake { timer, ..wake };
-        (wake.events || wake.devices != 0 || wake.timer).then_some(wake)
+        self.life.turn(&self.host, wake)
     }
 
     /// Runs the loop until it sleeps. A wake-up that gets lost shows as work that is not done.
     pub fn settle(&self) {
-        let mut wake = Some(self.woken().unwrap_or_default());
+        let mut wake = Some(self.life.woken(&self.host).unwrap_or_default());
         for _ in 0..100_000 {
             let Some(this) = wake else { return };
             let busy = self.turn(this);
             // What a connection made active is looked at after the control plane.
-            wake = self.woken().or(busy.then(Wake::default));
+            wake = self.life.woken(&self.host).or(busy.then(Wake::default));
         }
         panic!("the loop never sleeps");
     }
@@ -148,6 +121,117 @@ impl World {
             self.xen.advance(Duration::from_millis(10));
             self.settle();
         }
+    }
+
+    /// The toolstack makes a vif, with keys besides.
+    pub fn attach(&self, number: u8, more: &[(&str, &str)]) {
+        self.host.attach(number, more);
+        self.settle();
+    }
+
+    /// A vif and its connected guest.
+    pub fn guest_with(&self, number: u8, more: &[(&str, &str)], options: Options) -> Guest {
+        self.attach(number, more);
+        Guest::boot(self, vif(number), options)
+    }
+
+    pub fn guest(&self, number: u8, options: Options) -> Guest {
+        self.guest_with(number, &[], options)
+    }
+
+    pub fn counters(&self, number: u8) -> Counters {
+        let mut found = None;
+        self.net.report(|id, counters| {
+            if id.frontend == vif(number).frontend {
+                found = Some(*counters);
+            }
+        });
+        found.unwrap()
+    }
+}
+
+impl<'a> Life<'a> {
+    pub fn new(
+        net: &'a Served<'a>,
+        store: &'a XenStore<FakePages>,
+        backend: &'a Backend<'a, FakePages, Served<'a>>,
+    ) -> Self {
+        Self {
+            net,
+            store,
+            backend,
+            run: RefCell::new(Box::pin(async { match backend.run().await {} })),
+            turns: Cell::new(0),
+            deadline: Cell::new(None),
+        }
+    }
+
+    /// One turn of the loop. True if it would not have slept after it.
+    pub fn turn(&self, host: &Host, wake: Wake) -> bool {
+        self.turns.set(self.turns.get() + 1);
+        let turn = self.net.turn(wake);
+        if turn.poke {
+            self.backend.poke();
+        }
+        self.deadline.set(turn.deadline);
+        let mut moved = false;
+        for look in 0..10_000 {
+            let served = host.xs.serve();
+            let polled = self.store.poll();
+            let due = self.backend.next_deadline().is_some_and(|at| at <= host.dd.now());
+            let first = self.turns.get() == 1 && look == 0;
+            if !(served || polled || due || self.backend.is_poked() || first) {
+                break;
+            }
+            moved |= served || polled;
+            host.dd.step();
+            let _ = poll_once(self.run.borrow_mut().as_mut());
+        }
+        turn.more_work || moved || self.net.has_work()
+    }
+
+    /// What woke the domain; nothing if it would sleep on.
+    pub fn woken(&self, host: &Host) -> Option<Wake> {
+        let mut cpu = host.dd.clone();
+        let now = host.dd.now();
+        let wake = cpu.wait(Some(now));
+        let deadlines = [
+            self.deadline.get(),
+            self.backend.next_deadline(),
+            self.backend.sweep(),
+        ];
+        let timer = deadlines.into_iter().flatten().any(|at| at <= now);
+        let wake = Wake { timer, ..wake };
+        (wake.events || wake.devices != 0 || wake.timer).then_some(wake)
+    }
+}
+
+impl Host {
+    pub fn new(limits: NetLimits) -> Self {
+        let xen = FakeXen::new();
+        let xs = xen.xenstored();
+        let ts = xs.toolstack();
+        let dd: &'static Domain = Box::leak(Box::new(xen.domain(DD)));
+        ts.create_domain(DD);
+        Self {
+            dom0: xs.by(DomId(0)),
+            card: card::card(dd, limits),
+            xen,
+            xs,
+            ts,
+            dd,
+        }
+    }
+
+    /// What an image's beginning does: its driver resets the card and brings it up.
+    pub fn begin(&self, net: &Served, pages: usize, segments: &str) {
+        net.add_buffers((0..pages).map(|_| {
+            let (memory, page) = self.dd.pool_page().unwrap();
+            let gfn = memory.gfn(0);
+            Buffer { memory, page, gfn }
+        }));
+        net.add_nic("virtio0".into(), 1, Card::probe(&self.card), 64);
+        net.add_segments(segments);
     }
 
     pub fn state(&self, device: Device) -> String {
@@ -188,26 +272,5 @@ impl World {
         keys.extend(more);
         self.ts
             .attach(device, &keys, &[("handle", "0"), ("mac", &mac), ("mtu", "1500")]);
-        self.settle();
-    }
-
-    /// A vif and its connected guest.
-    pub fn guest_with(&self, number: u8, more: &[(&str, &str)], options: Options) -> Guest {
-        self.attach(number, more);
-        Guest::boot(self, vif(number), options)
-    }
-
-    pub fn guest(&self, number: u8, options: Options) -> Guest {
-        self.guest_with(number, &[], options)
-    }
-
-    pub fn counters(&self, number: u8) -> Counters {
-        let mut found = None;
-        self.net.report(|id, counters| {
-            if id.frontend == vif(number).frontend {
-                found = Some(*counters);
-            }
-        });
-        found.unwrap()
     }
 }
