@@ -1,5 +1,5 @@
 //! For images of tests: lives that fail at random places. `crash=COUNT` on the command line: so many times in all, each a few
-//! milliseconds after a device has interrupted, at whatever instruction the program is then, in every way there is in turn;
+//! milliseconds after a device or a guest has had something to say, at whatever instruction the program is then, in every way there is in turn;
 //! `crash=COUNT,WAY` in one way only.
 
 use alloc::vec::Vec;
@@ -11,7 +11,7 @@ use outrigger_xen::Instant;
 use crate::survivors::facts::Facts;
 use crate::{Shared, arch};
 
-/// Latest failure after an interrupt.
+/// Latest failure after that.
 const LATEST: Duration = Duration::from_millis(8);
 
 /// When the next failure is due.
@@ -55,8 +55,8 @@ impl CrashPoints {
     }
 
     /// The moment to fail at, from `now` on; soon, if it has come while the domain slept.
-    pub(crate) fn next(&mut self, now: Instant, device: bool) -> Option<Instant> {
-        if self.at.is_none() && device && self.facts.injected() < self.count {
+    pub(crate) fn next(&mut self, now: Instant, busy: bool) -> Option<Instant> {
+        if self.at.is_none() && busy && self.facts.injected() < self.count {
             self.at = Some(now.after(self.random(LATEST)));
         }
         let at = self.at?;

@@ -1,10 +1,34 @@
 # Checks of restarts in place. The images of these scenarios fail when `crash=COUNT` says so, so many times in all, each time
 # soon after a device has interrupted.
 
+# failing COUNT NAME: the driver domain will fail so often.
+failing() {
+    config=/etc/xen/outrigger/$2.cfg
+    grep -q ^cmdline "$config" || echo 'cmdline = ""' >>"$config"
+    sed -i "s/^cmdline = \"\(.*\)\"/cmdline = \"\1 crash=$1\"/" "$config"
+}
+
 # start_failing COUNT: the driver domain `block`.
 start_failing() {
-    sed -i "s/^cmdline = \"\(.*\)\"/cmdline = \"\1 crash=$1\"/" /etc/xen/outrigger/block.cfg
+    failing "$1" block
     start_block
+}
+
+# Both driver domains, and the one of the network fails.
+start_failing_net() {
+    failing "$1" net
+    start_both
+}
+
+# Two guests fetch a file from each other, over and over, and compare it, while the network domain fails COUNT times.
+fetch_through() {
+    GUEST_VIF=$(vif 2 xenbr0) guest net2 storm2 "$SMALL"
+    GUEST_VIF=$(vif 3 xenbr0) guest net3 storm3 "$SMALL"
+    finish net2 600
+    finish net3 600
+    restarts=$(xenstore-read "/local/domain/$(xl domid net)/data/restart/count")
+    say value net-restarts "$restarts"
+    [ "$restarts" -ge "$1" ]
 }
 
 lives() {

@@ -90,3 +90,16 @@ second() {
     ip addr add "$1" dev eth1
     ip link set eth1 up
 }
+
+# storm OWN OTHER: fetches the other's file over and over, and each time all of it is right.
+storm() {
+    net_up "$1"
+    serve
+    reach "10.0.2.${2}0"
+    for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        fetch "10.0.2.${2}0"
+    done
+    echo done >/tmp/www/done
+    wait_for 120 wget -q -O /dev/null "http://10.0.2.${2}0/done"
+    sleep 3
+}

@@ -18,6 +18,7 @@ pub const ALL: &[Scenario] = &[
     BLOCK,
     BLOCK_FIO,
     RESTART,
+    RESTART_NET,
     NET,
     LAN,
     NET_NAT,
@@ -153,6 +154,18 @@ pub const SOAK: Scenario = Scenario {
     ],
     timeout: Duration::from_secs(3600),
     ..RESTART
+};
+
+/// A network domain that fails under two guests, on a machine with the other interrupt controller.
+const RESTART_NET: Scenario = Scenario {
+    name: "restart-net",
+    checks: &[
+        "both driver domains ready",
+        "files fetched through 50 failures of every kind",
+        "xl shutdown of the network domain",
+    ],
+    timeout: Duration::from_secs(900),
+    ..NET
 };
 
 /// A driver domain that fails, again and again, under a guest that checks every block.

@@ -150,7 +150,7 @@ impl Processor {
         let Some(points) = &mut self.crash_points else {
             return;
         };
-        if let Some(at) = points.next(now, wake.devices != 0)
+        if let Some(at) = points.next(now, wake.devices != 0 || wake.events)
             && at < now.after(Duration::from_nanos(watchdog::TICK_NS))
         {
             self.timer.set(at);
