@@ -10,6 +10,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
+use core::time::Duration;
 
 use outrigger_devices::{NetDevice, RxChecksum};
 use outrigger_ring::SharedPages;
@@ -40,6 +41,8 @@ const MTU: u16 = 1500;
 
 /// ICMP errors a second to a segment's guests.
 const ERRORS: u32 = 100;
+/// When what found no room is tried again.
+const AGAIN: Duration = Duration::from_millis(5);
 
 #[derive(Default)]
 pub(crate) struct Own {
@@ -229,8 +232,14 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             }
             self.inject(at);
         }
-        let deadlines = self.own.stations.iter().filter_map(|station| station.deadline);
-        self.own.deadline = deadlines.min();
+        // What finds no room now is tried again soon, and not without a pause.
+        let again = now.after(AGAIN);
+        let next = |station: &Station| {
+            let waits = !station.mailbox.written.is_empty() || !station.mailbox.received.is_empty();
+            let deadline = station.deadline.map(|deadline| deadline.max(again));
+            deadline.into_iter().chain(waits.then_some(again)).min()
+        };
+        self.own.deadline = self.own.stations.iter().filter_map(next).min();
     }
 
     /// Where the outside has the addresses of the inside, nothing can be translated.
@@ -291,7 +300,6 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                 None
             };
             let Some(frame) = frame else {
-                own.due = true;
                 return;
             };
             if pool.extend(frame, len) {
@@ -318,7 +326,26 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
     }
 
     /// A frame, which is in our pages as a whole, is for one of our stations, or waits there for its next hop.
+    ///
+    /// # Errors
+    /// What it is dropped for, if it is for nobody else.
     pub(crate) fn accept_own(&mut self, at: usize, port: usize, now: Instant) -> Result<(), Drop> {
+        let (_, packet) = self.head(at).ok_or(Drop::Malformed)?;
+        let accepted = self.hand_over(at, port, now);
+        // Of a frame to all the others have got theirs.
+        accepted.or_else(|why| {
+            if packet.destination.is_multicast() {
+                Ok(())
+            } else {
+                Err(why)
+            }
+        })
+    }
+
+    fn hand_over(&mut self, at: usize, port: usize, now: Instant) -> Result<(), Drop> {
+        if self.batch.incoming[at].gso.is_some() {
+            return Err(Drop::NoDestination);
+        }
         self.fill_in(at);
         let (head, packet) = self.head(at).ok_or(Drop::Malformed)?;
         let incoming = self.batch.incoming[at];
@@ -331,7 +358,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         // What waits for its next hop is from us, to us, until that is known; a guest sends no such frame, and a wire's is
         // none of ours.
         let guest = matches!(incoming.origin, Origin::Guest { .. });
-        if guest && packet.source.0 == station.mac.0 && incoming.gso.is_none() {
+        if guest && packet.source.0 == station.mac.0 {
             let to =
                 Headers::look(head.bytes(), packet.payload, incoming.len).map(|headers| headers.destination);
             let hop = to.and_then(|to| station.next_hop(to)).ok_or(Drop::NoRoute)?;
@@ -341,7 +368,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             let waits = outside.neighbours.wait(hop, now, incoming.len, copy);
             return waits.then_some(()).ok_or(Drop::NoRoute);
         }
-        if incoming.gso.is_some() || !station.wants(head.bytes(), incoming.len) {
+        if !station.wants(head.bytes(), incoming.len) {
             return Err(Drop::NoDestination);
         }
         let mark = match incoming.origin {

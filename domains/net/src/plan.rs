@@ -255,7 +255,6 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
     fn later(&mut self, at: usize, port: usize) -> bool {
         let room = self.batch.later.len() < self.batch.later.capacity();
         if room {
-            self.batch.incoming[at].delivered = true;
             self.batch.later.push((at as u16, port as u8));
         }
         room

@@ -29,9 +29,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                 continue;
             }
             if to >= MAX_VIFS {
-                if let Err(why) = self.accept_own(at, to, now)
-                    && self.batch.incoming[at].wire.is_none()
-                {
+                if let Err(why) = self.accept_own(at, to, now) {
                     self.batch.incoming[at].dropped = Some(why);
                 }
                 continue;

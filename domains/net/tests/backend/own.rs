@@ -166,6 +166,37 @@ fn a_flood_for_us_is_bounded_and_hurts_nobody() {
 }
 
 #[test]
+fn a_broadcast_that_is_nothing_to_us_is_the_others() {
+    const HERE: &[(&str, &str)] = &[("bridge", "private")];
+    let world = World::segments("private:address=10.0.0.99/24");
+    let mut a = world.guest_with(1, HERE, Options::default());
+    let none = Options {
+        posted: 0,
+        ..Options::default()
+    };
+    let mut late = world.guest_with(2, HERE, none);
+    let mut cut = world.guest_with(
+        3,
+        HERE,
+        Options {
+            csum: false,
+            ..Options::default()
+        },
+    );
+    a.put(0, &blank(&udp(mac(1), BROADCAST, 300, 1)), 1, None, &[]);
+    a.kick(0);
+    world.settle();
+    a.collect();
+    assert_eq!(a.take_statuses(), [0]);
+    assert_eq!(world.counters(1).tx_frames, 1);
+    assert_eq!(cut.collect().len(), 1);
+    // And who has no pages yet gets it when it has.
+    late.post(0, 4);
+    world.settle();
+    assert_eq!(late.collect().len(), 1);
+}
+
+#[test]
 fn nobody_takes_our_mac() {
     let world = World::segments("lan0:virtio0:address=10.0.0.99/24,private");
     let ours = "52:54:00:00:00:01";
