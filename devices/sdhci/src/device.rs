@@ -196,8 +196,9 @@ where
     }
 }
 
-/// Blocks moved by hand in one go, or somewhat more: 64 KiB.
-const MOVED_AT_ONCE: u32 = 128;
+/// Blocks moved by hand in one turn of the loop, or somewhat more: 4 KiB. Others have their turn, too, and the watchdog wants a
+/// sign of life; an emulated controller takes microseconds a word.
+const MOVED_AT_ONCE: u32 = 8;
 
 /// From a controller that was reset to a card that takes requests.
 pub(crate) fn bring_up<R: RegisterIo, C: Clock>(

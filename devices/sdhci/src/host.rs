@@ -121,6 +121,7 @@ impl<R: RegisterIo, C: Clock> Host<R, C> {
     pub fn pause(&self, time: Duration) {
         let until = self.now().after(time);
         while self.now() < until {
+            self.clock.still_alive();
             core::hint::spin_loop();
         }
     }
@@ -134,6 +135,7 @@ impl<R: RegisterIo, C: Clock> Host<R, C> {
             if self.now() > until {
                 return met();
             }
+            self.clock.still_alive();
             core::hint::spin_loop();
         }
     }

@@ -15,8 +15,8 @@ use crate::register::{mode, status};
 /// How long the transfer of one request may take.
 const TRANSFER_LIMIT: Duration = Duration::from_secs(3);
 
-/// Blocks moved through the data port in one go: 32 KiB.
-const BLOCKS_AT_ONCE: u32 = 64;
+/// Blocks moved through the data port in one go: 4 KiB, which is 1024 accesses.
+const BLOCKS_AT_ONCE: u32 = 8;
 
 const BLOCK: u32 = 512;
 

@@ -36,6 +36,9 @@ impl<C: Clock + ?Sized> Clock for &C {
     fn now(&self) -> Instant {
         (**self).now()
     }
+    fn still_alive(&self) {
+        (**self).still_alive();
+    }
 }
 
 /// What ended a wait. More than one may be set, or none.

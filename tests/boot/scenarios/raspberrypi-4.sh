@@ -1,7 +1,7 @@
 # The driver domain on the card of a Raspberry Pi 4, where all data goes through the controller's data port.
 card_ready() {
     start_block
-    said block "SD card of 64 MiB, no DMA, not coherent"
+    said block "SD card of 4096 MiB, no DMA, not coherent"
 }
 
 card_ext4() {

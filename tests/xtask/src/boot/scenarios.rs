@@ -284,9 +284,10 @@ class = "net"
 devices = ["/virtio_mmio@a002e00"]
 "#;
 
-/// The card of a Raspberry Pi 4: what is on it now, a slice for guests, and room. Its size is a power of two, as QEMU wants.
+/// The card of a Raspberry Pi 4: what is on it now, a slice for guests, and room. Its size is a power of two, as QEMU wants,
+/// and above 2 GiB, so that it is an SDHC; nearly all of it is a hole.
 const SD_CARD: Disk = Disk {
-    mib: 64,
+    mib: 4096,
     slices: &[
         Slice {
             label: "system",
