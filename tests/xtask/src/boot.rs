@@ -48,6 +48,15 @@ pub struct Scenario {
     pub timeout: Duration,
 }
 
+impl Scenario {
+    /// Whether guests have network cards, be it with or without one of the machine's.
+    fn has_network(&self) -> bool {
+        let switched =
+            matches!(self.backend, Backend::DriverDomain(machine) if machine.contains("class = \"net\""));
+        self.nic.is_some() || switched
+    }
+}
+
 /// A network card of the machine, and what is on its wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nic {

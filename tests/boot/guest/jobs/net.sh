@@ -44,11 +44,16 @@ fetch() {
     sha256sum </tmp/fetched | cmp - /tmp/known
 }
 
-# peer OWN OTHER: all of it, both ways.
+# peer OWN OTHER: the wire, and all that two guests can do.
 peer() {
     net_up "$1"
-    serve
     reach 10.0.2.2
+    pair "$1" "$2"
+}
+
+# pair OWN OTHER: all that two guests whose cards are up can do, both ways.
+pair() {
+    serve
     reach "10.0.2.${2}0"
     for size in 1 100 1472 1473 8000 60000; do
         reach "10.0.2.${2}0" -s "$size"

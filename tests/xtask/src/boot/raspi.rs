@@ -10,8 +10,12 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::DeviceTree;
+use outrigger::board::Boards;
+use outrigger::build::{DEFAULT_DEST, Request};
 
 use super::machine::{Board, escaped};
+use super::{Content, Disk, HostTools};
+use crate::image;
 use crate::initramfs::Sources;
 
 /// Where Dom0's kernel and ramdisk are put: clear of Xen, and of the device tree, which QEMU puts at 128 MiB.
@@ -78,4 +82,55 @@ fn card(qemu: &mut Command, image: &Path) {
         &format!("id=card,if=none,file={file},format=raw,cache=unsafe"),
     ]);
     qemu.args(["-device", "sd-card,drive=card,bus=/generic-sdhci/sd-bus"]);
+}
+
+/// What the second partition of a card holds that the image builder writes.
+const DATA: Disk = Disk {
+    mib: 24,
+    slices: &[],
+    content: Content::Ext4,
+    transport: 0,
+    queues: 1,
+};
+
+/// What makes a card of the machine file of a scenario, of files that lie beside it.
+const CARD: &str = r#"
+[boot]
+xen = "xen"
+kernel = "vmlinuz"
+ramdisk = "dom0.cpio"
+dom0-memory = 384
+
+[card]
+boot-mib = 320
+data = "data.img"
+
+[card.files]
+xen = "card-xen"
+vmlinuz = "card-vmlinuz"
+"dom0.cpio" = "dom0.cpio"
+"#;
+
+/// Has the image builder write the card for a machine, as a user would; what the board starts from does not come from it,
+/// since QEMU has neither the firmware nor a U-Boot for it. Returns the card as the board's disk.
+pub fn write_card(
+    machine: &str,
+    dir: &Path,
+    base_dtb: &Path,
+    [xen, kernel]: [&Path; 2],
+    tools: &HostTools,
+) -> Result<(Disk, PathBuf)> {
+    DATA.create(&dir.join("data.img"), tools)?;
+    fs::copy(xen, dir.join("card-xen"))?;
+    fs::copy(kernel, dir.join("card-vmlinuz"))?;
+    let request = Request {
+        machine: dir.join("card.toml"),
+        base_dtb: base_dtb.to_owned(),
+        images: image::target_dir().join("images"),
+        out: dir.join("card.img"),
+        dest: DEFAULT_DEST.to_owned(),
+    };
+    fs::write(&request.machine, format!("{machine}{CARD}"))?;
+    let written = outrigger::card::write(&request, &Boards::default(), &mut |_, _| {})?;
+    Ok((DATA, written.image))
 }

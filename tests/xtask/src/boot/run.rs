@@ -188,7 +188,7 @@ impl Runner {
             }),
         };
         let kind = scenario.start.board();
-        let board = Board {
+        let mut board = Board {
             kind,
             memory_mib: 2048,
             gic: scenario.gic,
@@ -208,7 +208,7 @@ impl Runner {
         archive.file("images/linux", &fs::read(&kernel)?)?;
         let mut guest =
             self.sources
-                .guest(&self.scripts.join("guest"), scenario.fio, scenario.nic.is_some())?;
+                .guest(&self.scripts.join("guest"), scenario.fio, scenario.has_network())?;
         guest.extend(Archive::of_programs(&additions.guest)?.finish()?);
         archive.file("images/guest.cpio", &guest)?;
         let named = || {
@@ -245,7 +245,7 @@ impl Runner {
         file.write_all(
             &self
                 .sources
-                .dom0(&self.scripts.join("dom0"), scenario.nic.is_some())?,
+                .dom0(&self.scripts.join("dom0"), scenario.has_network())?,
         )?;
         let mut dom0 = Archive::of_programs(&additions.dom0)?;
         if scenario.outrigger {
@@ -261,6 +261,13 @@ impl Runner {
             kernel,
             ramdisk,
         };
+        if let (Kind::RaspberryPi4, Backend::DriverDomain(machine), []) =
+            (kind, scenario.backend, scenario.disks)
+        {
+            let files = [&*software.hypervisor, &*software.kernel];
+            let card = raspi::write_card(machine, dir, &base, files, &self.tools)?;
+            board.disks.push(card);
+        }
         if let Some(medium) = &board.medium {
             medium::create(&medium.disk, &dir.join("built"), &software, &self.tools)?;
             return Ok((board, None));

@@ -26,6 +26,7 @@ pub const ALL: &[Scenario] = &[
     DOM0LESS,
     REATTACH,
     RASPBERRY_PI_4,
+    RASPBERRY_PI_4_BOTH,
     DEMO,
     STAND_IN,
     STAND_IN_FIO,
@@ -42,6 +43,7 @@ pub const TESTED: &[Scenario] = &[
     DOM0LESS,
     REATTACH,
     RASPBERRY_PI_4,
+    RASPBERRY_PI_4_BOTH,
 ];
 
 /// A partitioned disk: two file systems and a blank slice.
@@ -336,6 +338,41 @@ const RASPBERRY_PI_4: Scenario = Scenario {
         "xl shutdown of the driver domain",
     ],
     timeout: Duration::from_secs(900),
+};
+
+/// Both classes. The network domain has no card of its own: no emulator has the board's.
+const RASPBERRY_PI_BOTH_MACHINE: &str = r#"
+board = "raspberrypi-4"
+withhold = ["/soc/mmc@7e300000"]
+
+[domain.block]
+class = "block"
+devices = ["/emmc2bus/mmc@7e340000"]
+log = "info"
+
+[domain.net]
+class = "net"
+devices = []
+log = "info"
+[domain.net.options]
+segments = ["xenbr0", "private"]
+"#;
+
+/// Both driver domains on that board, with a card that `outrigger image` has written.
+const RASPBERRY_PI_4_BOTH: Scenario = Scenario {
+    name: "raspberrypi-4-both",
+    backend: Backend::DriverDomain(RASPBERRY_PI_BOTH_MACHINE),
+    disks: &[],
+    checks: &[
+        "both driver domains ready",
+        "ext4 on the card's data partition",
+        "guest to guest, and a file each way",
+        "a segment is private",
+        "disk and network in one guest",
+        "xl shutdown of the network domain",
+        "xl shutdown of the driver domain",
+    ],
+    ..RASPBERRY_PI_4
 };
 
 /// What a user sees first.
