@@ -66,7 +66,13 @@ pub fn machine_file(name: &str, board: &Board, base: Option<&BaseTree>) -> Strin
                  # dom0-args = \"console=hvc0\"\n\
                  # xsm = \"dummy\"                 # lets guests use driver domains; or \"flask\" with policy = \"FILE\"\n\
                  # start = \"dom0\"                # who starts the driver domains: \"dom0\" (xl) or \"xen\" (dom0less)\n\
-                 # tree = \"whole\"                # or \"overlay\", for the tree that the firmware leaves in memory\n";
+                 # tree = \"whole\"                # or \"overlay\", for the tree that the firmware leaves in memory\n\
+                 \n# Uncomment, besides the above, to have a card written by `outrigger image`.\n\
+                 # [card]\n\
+                 # firmware = \"firmware\"         # a folder for the card's root: what the board itself starts from\n\
+                 # boot-mib = 256\n\
+                 # [card.files]                  # name on the card = file; what [boot] names must be there\n\
+                 # xen = \"xen\"\n";
     }
     text
 }
