@@ -87,6 +87,7 @@ pub(crate) fn wait(clock: &dyn Clock, timeout: Duration, mut is_so: impl FnMut()
         if late {
             return false;
         }
+        clock.still_alive();
     }
 }
 

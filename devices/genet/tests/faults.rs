@@ -8,6 +8,7 @@ use std::time::Duration;
 use outrigger_devices::{Clock, DeviceFault, NetDevice, QueueFull};
 use outrigger_genet::Options;
 use outrigger_genet_model::{Fault, Offer, Partner, Side, udp4};
+use proptest::prelude::*;
 use rig::{INCOHERENT, Rig, STATION};
 
 const OV: u32 = 1 << 0;
@@ -284,4 +285,122 @@ fn thousands_of_frames_after_each_other() {
         }
     );
     rig.model.assert_clean();
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Inject(Fault),
+    Cable(Option<Partner>),
+    Send(usize),
+    Arrive(usize),
+    Commit,
+    Run,
+    Reap,
+    Post(usize),
+    Arm(bool),
+    Live(u64),
+    Quiesce,
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    let side = || prop_oneof![Just(Side::Receive), Just(Side::Transmit)];
+    prop_oneof![
+        any::<u16>().prop_map(|length| Fault::Length(length & 0xfff)),
+        any::<u16>().prop_map(|bits| Fault::Status(bits.into())),
+        any::<u16>().prop_map(|bits| Fault::OnlyStatus(bits.into())),
+        Just(Fault::NoStatus),
+        (side(), 0..0x8000u16).prop_map(|(side, by)| Fault::IndexJump(side, by)),
+        Just(Fault::Deaf),
+        Just(Fault::Hearing),
+        Just(Fault::MdioHangs),
+        Just(Fault::MdioSilent),
+        Just(Fault::MdioWell),
+        side().prop_map(|side| Fault::GoesOn(side, false)),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let partner = prop_oneof![
+        Just(None),
+        Just(Some(Partner::SLOW)),
+        Just(Some(Partner::FAST)),
+        Just(Some(Partner::GIGABIT)),
+    ];
+    prop_oneof![
+        3 => fault().prop_map(Step::Inject),
+        1 => partner.prop_map(Step::Cable),
+        4 => (60..1514usize).prop_map(Step::Send),
+        4 => (14..9000usize).prop_map(Step::Arrive),
+        3 => Just(Step::Commit),
+        3 => Just(Step::Run),
+        4 => Just(Step::Reap),
+        3 => (1..100usize).prop_map(Step::Post),
+        2 => any::<bool>().prop_map(Step::Arm),
+        1 => (1..3_000u64).prop_map(Step::Live),
+        1 => Just(Step::Quiesce),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Whatever it does: nothing but lent memory is touched, no tag comes back twice, what is out of service is quiet, and in
+    /// the end it comes up again and works.
+    #[test]
+    fn any_faults_in_any_order(steps in prop::collection::vec(step(), 1..120)) {
+        let offer = Offer { eager: false, ..Offer::default() };
+        let mut rig = Rig::with(INCOHERENT, offer, Options::default());
+        rig.connect(Partner::GIGABIT);
+        for step in steps {
+            match step {
+                Step::Inject(fault) => rig.model.inject(fault),
+                Step::Cable(partner) => rig.model.connect(partner),
+                Step::Send(len) => {
+                    let _ = rig.submit(&vec![1; len], &[(64, len as u32)], None);
+                }
+                Step::Arrive(len) => rig.model.arrive(vec![0xa5; len]),
+                Step::Commit => rig.net.commit(0),
+                Step::Run => rig.model.run(),
+                Step::Post(count) => {
+                    while rig.posted() < count && rig.post_one(4096).is_ok() {}
+                }
+                Step::Arm(sent) => {
+                    rig.net.arm(0, sent);
+                }
+                Step::Live(ms) => {
+                    rig.live(Duration::from_millis(ms));
+                }
+                Step::Quiesce => rig.net.quiesce(),
+                Step::Reap => {
+                    if rig.reap_tx().is_err() || rig.reap_rx(64).is_err() {
+                        prop_assert!(!rig.model.has_dma() && !rig.model.interrupts());
+                    }
+                }
+            }
+            // Everything stays its own only while it serves.
+            if !rig.model.has_dma() {
+                rig.bus.take_all_back();
+                rig.net.quiesce();
+                rig.model.inject(Fault::MdioWell);
+                rig.restart();
+            }
+        }
+        rig.net.quiesce();
+        rig.model.inject(Fault::MdioWell);
+        rig.model.inject(Fault::Hearing);
+        rig.model.inject(Fault::Status(0));
+        rig.model.inject(Fault::IndexJump(Side::Receive, 0));
+        rig.model.inject(Fault::IndexJump(Side::Transmit, 0));
+        rig.restart();
+        rig.connect(Partner::GIGABIT);
+        rig.post(200);
+        rig.model.arrive(udp4(STATION, 300, true));
+        prop_assert_eq!(rig.reap_rx(16).unwrap().len(), 1);
+        rig.submit(&[1; 60], &[(0, 60)], None).unwrap();
+        rig.net.commit(0);
+        rig.model.take_sent();
+        rig.model.run();
+        rig.reap_tx().unwrap();
+        prop_assert_eq!(rig.model.take_sent(), vec![vec![1; 60]]);
+    }
 }

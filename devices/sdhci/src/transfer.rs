@@ -129,6 +129,8 @@ where
             self.host.clear(ready);
             self.block(&mut active.cursor, request, read);
             self.moved += 1;
+            // A word at a time takes long where each one is an exit to somewhere else.
+            self.host.still_alive();
         }
         if active.cursor.blocks_left == 0 {
             active.awaited &= !ready;

@@ -2,7 +2,7 @@
 # emulator has the board's. The emulated board is slow, and has little room.
 start_here() {
     start_block
-    said block "SD card of 512 MiB"
+    said block "SD card of 1024 MiB"
     xl create /etc/xen/outrigger/net.cfg
     wait_for 60 said net "0 cards, ready"
 }
