@@ -129,6 +129,7 @@ impl State {
 
     fn reset_mac(&mut self) {
         self.plain[map::COMMAND / 4] = 0;
+        map::ADDRESS.iter().for_each(|at| self.plain[at / 4] = 0);
         for side in [Side::Receive, Side::Transmit] {
             self.engine(side).mac_was_reset();
         }

@@ -89,8 +89,8 @@ where
         if revision >> 24 & 0xf != sys::MAJOR_V5 {
             return Err(ProbeError::Revision(revision));
         }
-        // First of all: a boot loader may have left it running.
-        mac::silence(&io);
+        // First of all: a boot loader, or an earlier life of this domain, may have left it running.
+        halt(&io, clock);
         let memory = Memory {
             slots: transmit::pages(&path)?,
             sink: path.page().ok_or(ProbeError::NoMemory)?,
@@ -105,7 +105,6 @@ where
     /// # Errors
     /// As [`probe`](Self::probe).
     pub fn restart(mut self) -> Result<Self, ProbeError> {
-        mac::silence(&self.io);
         self.transmit.retire(&mut self.path);
         self.receive.retire(&mut self.path);
         let memory = Memory {
@@ -127,7 +126,7 @@ where
         if mac[0] & 1 != 0 || mac == [0; 6] {
             return Err(ProbeError::Mac(mac));
         }
-        if !stop(&io, clock, memory.sink.1) {
+        if !stop_or_park(&io, clock, memory.sink.1) {
             return Err(ProbeError::DmaStuck);
         }
         mac::configure(&io, &options, mac);
@@ -235,8 +234,7 @@ where
     pub(crate) fn put_out_of_service(&mut self, health: Health) {
         self.health = health;
         self.armed = 0;
-        mac::silence(&self.io);
-        if !stop(&self.io, self.clock, self.sink.1) {
+        if !stop_or_park(&self.io, self.clock, self.sink.1) {
             log::error!("genet: its DMA does not stop; all descriptors lead to a page that is nobody else's");
         }
         self.transmit.retire(&mut self.path);
@@ -290,14 +288,32 @@ where
     }
 }
 
-/// Stops both engines and empties the buffers. False if one goes on; then no descriptor leads to memory that is anybody
-/// else's any more.
-fn stop(io: &impl RegisterIo, clock: &dyn Clock, sink: u64) -> bool {
+/// Stops the controller behind `io`, if there is one, as far as it lets itself be stopped: before memory is used again that
+/// an earlier life of this domain may have given to it. It says no more until it is probed.
+pub fn stop(io: &impl RegisterIo, clock: &dyn Clock) {
+    if io.read_u32(sys::REV_CTRL) >> 24 & 0xf == sys::MAJOR_V5 {
+        halt(io, clock);
+    }
+}
+
+/// Stops everything. Which of the engines did.
+fn halt(io: &impl RegisterIo, clock: &dyn Clock) -> [(Engine, bool); 2] {
+    mac::silence(io);
+    let address = mac::address(io);
     mac::disable_receiver(io);
     // The transmitter still runs, so that the engine gets rid of what it has.
-    let mut running = [Engine::Transmit, Engine::Receive].map(|engine| (engine, engine.stop(io, clock)));
+    let stopped = [Engine::Transmit, Engine::Receive].map(|engine| (engine, engine.stop(io, clock)));
     mac::reset(io, clock);
     mac::flush(io, clock);
+    // It may be known nowhere else.
+    mac::set_address(io, address);
+    stopped
+}
+
+/// Stops both engines and empties the buffers. False if one goes on; then no descriptor leads to memory that is anybody
+/// else's any more.
+fn stop_or_park(io: &impl RegisterIo, clock: &dyn Clock, sink: u64) -> bool {
+    let mut running = halt(io, clock);
     for (engine, stopped) in &mut running {
         if !*stopped {
             engine.park(io, sink);

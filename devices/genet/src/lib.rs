@@ -41,6 +41,6 @@ mod registers;
 mod transmit;
 
 pub use counters::{Counters, MacCounters};
-pub use device::Genet;
+pub use device::{Genet, stop};
 pub use error::ProbeError;
 pub use options::{Options, PhyMode};

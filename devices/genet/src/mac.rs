@@ -31,6 +31,12 @@ pub(crate) fn address(io: &impl RegisterIo) -> [u8; 6] {
     [a, b, c, d, e, f]
 }
 
+/// Gives it an address, while it neither sends nor receives.
+pub(crate) fn set_address(io: &impl RegisterIo, [a, b, c, d, e, f]: [u8; 6]) {
+    io.write_u32(umac::MAC0, u32::from_be_bytes([a, b, c, d]));
+    io.write_u32(umac::MAC1, u32::from_be_bytes([0, 0, e, f]));
+}
+
 /// No interrupt any more.
 pub(crate) fn silence(io: &impl RegisterIo) {
     for block in [0, intrl2::BLOCK_1] {
@@ -87,9 +93,7 @@ pub(crate) fn configure(io: &impl RegisterIo, options: &Options, mac: [u8; 6]) {
         io.write_u32(rbuf::PKT_RDY_THLD, 0xf0);
         io.write_u32(tbuf::PKT_RDY_THLD, 0xf0);
     }
-    let [a, b, c, d, e, f] = mac;
-    io.write_u32(umac::MAC0, u32::from_be_bytes([a, b, c, d]));
-    io.write_u32(umac::MAC1, u32::from_be_bytes([0, 0, e, f]));
+    set_address(io, mac);
     io.write_u32(hfb::CTRL, 0);
     hfb::FLT_ENABLE.iter().for_each(|at| io.write_u32(*at, 0));
     io.write_u32(sys::PORT_CTRL, sys::PORT_MODE_EXT_GPHY);

@@ -5,7 +5,8 @@ mod rig;
 
 use std::time::Duration;
 
-use outrigger_devices::{Clock, DmaPath, NetDevice};
+use outrigger_bus_model::{TestPage, TestPool};
+use outrigger_devices::{Clock, DmaMemory, DmaPath, DmaPool, DmaSegment, DmaView, NetDevice};
 use outrigger_genet::{Genet, Options, ProbeError};
 use outrigger_genet_model::{GenetModel, Offer, Partner, Side};
 use rig::{INCOHERENT, Rig, bus, probe};
@@ -185,4 +186,62 @@ fn it_lives_within_forty_bits() {
     let path = DmaPath::new(bus.pool(64), INCOHERENT, 0);
     let net = Genet::probe(model.clone(), clock, path, Options::default());
     assert_eq!(net.err(), Some(ProbeError::NoMemory));
+}
+
+/// A pool that gives nothing out while the controller may write to it.
+struct Careful(TestPool, GenetModel);
+
+impl DmaPool for Careful {
+    type Memory = TestPage;
+    fn page(&self) -> Option<DmaMemory<TestPage>> {
+        assert!(!self.1.has_dma(), "memory is given out while the controller runs");
+        self.0.page()
+    }
+}
+
+impl DmaView for Careful {
+    fn copy_out(&self, segment: DmaSegment, at: u32, words: &mut [u32]) {
+        self.0.copy_out(segment, at, words);
+    }
+    fn copy_in(&self, segment: DmaSegment, at: u32, words: &[u32]) {
+        self.0.copy_in(segment, at, words);
+    }
+    fn clean(&self, segment: DmaSegment) {
+        self.0.clean(segment);
+    }
+    fn clean_and_invalidate(&self, segment: DmaSegment) {
+        self.0.clean_and_invalidate(segment);
+    }
+}
+
+#[test]
+fn memory_is_taken_only_when_it_has_stopped() {
+    let bus = bus(INCOHERENT);
+    let offer = Offer {
+        left_running: true,
+        ..Offer::default()
+    };
+    let model = GenetModel::new(&bus, offer);
+    let clock: &'static GenetModel = Box::leak(Box::new(model.clone()));
+    let path = DmaPath::new(Careful(bus.pool(64), model.clone()), INCOHERENT, 0);
+    Genet::probe(model.clone(), clock, path, Options::default()).expect("a controller");
+    model.assert_clean();
+}
+
+#[test]
+fn it_can_be_stopped_without_being_probed() {
+    let mut rig = Rig::up();
+    rig.net.arm(0, true);
+    outrigger_genet::stop(&rig.model, &rig.model);
+    assert!(!rig.model.has_dma() && !rig.model.interrupts());
+    assert_eq!(rig.model.register(0x80c), 0xdca6_3201, "its address is not lost");
+    // Something else is left alone.
+    let bus = bus(INCOHERENT);
+    let offer = Offer {
+        revision: 0x0500_0000,
+        ..Offer::default()
+    };
+    let other = GenetModel::new(&bus, offer);
+    outrigger_genet::stop(&other, &other);
+    assert_eq!(other.accesses(), (1, 0));
 }

@@ -25,7 +25,7 @@ const BUFFERS: usize = 1024;
 const RX_BUFFERS: u32 = 256;
 
 fn run(mut machine: Machine) -> ! {
-    stop_virtio(&machine);
+    stop_cards(&machine);
     let net: Net<'_, Xen, Card, Shared> = Net::new(machine.xen);
     let mut nics = 0;
     let pages: Vec<DmaMemory<Shared>> = core::iter::from_fn(|| machine.dma.page()).take(BUFFERS).collect();
@@ -62,13 +62,20 @@ fn run(mut machine: Machine) -> ! {
     outrigger_core::obey(shutdown)
 }
 
-/// Stops what an earlier life has left at work, all of it, before memory is given to any. (Other drivers' probes do it.)
-fn stop_virtio(machine: &Machine) {
-    #[cfg(feature = "virtio-net")]
-    for device in machine.devices.iter().filter(|device| device.is("virtio,mmio")) {
-        device.registers.iter().for_each(outrigger_virtio_net::stop);
+/// Stops what an earlier life has left at work, all of it, before memory is given to any.
+fn stop_cards(machine: &Machine) {
+    for device in &machine.devices {
+        #[cfg(feature = "virtio-net")]
+        if device.is("virtio,mmio") {
+            device.registers.iter().for_each(outrigger_virtio_net::stop);
+        }
+        #[cfg(feature = "genet")]
+        if device.is("brcm,bcm2711-genet-v5") {
+            let stop = |io| outrigger_genet::stop(io, machine.xen);
+            device.registers.first().into_iter().for_each(stop);
+        }
+        let _ = device;
     }
-    let _ = machine;
 }
 
 /// A card of any kind.
