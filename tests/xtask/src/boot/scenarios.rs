@@ -43,7 +43,6 @@ pub const TESTED: &[Scenario] = &[
     DOM0LESS,
     REATTACH,
     RASPBERRY_PI_4,
-    RASPBERRY_PI_4_BOTH,
 ];
 
 /// A partitioned disk: two file systems and a blank slice.
