@@ -384,6 +384,39 @@ fn quiet_is_quiet() {
     }
 }
 
+#[test]
+fn what_does_not_fit_never_reaches_the_card() {
+    for setup in setups() {
+        let mut rig = filled(setup);
+        let end = rig.disk.limits().sectors;
+        rig.model.take_commands();
+        for (sector, len) in [
+            (end - 7, 8),
+            (end, 1),
+            (end + 1, 1),
+            (u64::MAX, 1),
+            (u64::MAX - 7, 8),
+            (0, 0),
+        ] {
+            let pieces: Vec<_> = (len > 0).then_some((0, len)).into_iter().collect();
+            for op in [BlockOp::Read, BlockOp::Write] {
+                rig.transfer(op, sector, &pieces).expect("room");
+                assert_eq!(rig.outcome(), Ok(Status::IoError), "{op:?} at {sector}");
+            }
+            rig.dataless(BlockOp::Discard, sector, len.into()).expect("room");
+            assert_eq!(rig.outcome(), Ok(Status::IoError), "a discard at {sector}");
+        }
+        let most = rig.disk.limits().max_discard_sectors;
+        rig.dataless(BlockOp::Discard, 0, u64::from(most) + 1)
+            .expect("room");
+        assert_eq!(rig.outcome(), Ok(Status::IoError));
+        rig.transfer(BlockOp::Read, 0, &[(0, 1); 65]).expect("room");
+        assert_eq!(rig.outcome(), Ok(Status::IoError), "more segments than it takes");
+        assert_eq!(rig.model.take_commands(), [], "none of it was sent");
+        serves(&mut rig);
+    }
+}
+
 /// A life of the domain that ended without a word: the controller is stopped by its registers alone.
 #[test]
 fn what_an_earlier_life_has_left_at_work_is_stopped() {
