@@ -16,6 +16,11 @@ impl TestClock {
         self.0.set(Instant(self.0.get()).after(by).0);
     }
 
+    /// Nanoseconds, without moving it.
+    pub(crate) fn peek(&self) -> u64 {
+        self.0.get()
+    }
+
     /// Moves it to `at`, if that is later than now.
     pub fn advance_to(&self, at: Instant) {
         self.0.set(self.0.get().max(at.0));

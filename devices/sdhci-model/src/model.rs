@@ -53,6 +53,9 @@ pub(crate) struct Controller {
     pub ones: bool,
     pub no_reset: bool,
     pub busy: bool,
+    pub time: TestClock,
+    /// The register written last, and when.
+    pub last_write: (usize, u64),
     pub violations: Vec<String>,
     /// Commands seen, without `SEND_STATUS` of a driver that waits.
     pub commands: Vec<u8>,
@@ -93,6 +96,8 @@ impl SdhciModel {
             ones: false,
             no_reset: false,
             busy: false,
+            time: TestClock::default(),
+            last_write: (usize::MAX, 0),
             violations: Vec::new(),
             commands: Vec::new(),
         })))
@@ -100,7 +105,7 @@ impl SdhciModel {
 
     /// The clock that its driver should have.
     pub fn clock(&self) -> TestClock {
-        TestClock::default()
+        self.0.borrow().time.clone()
     }
 
     /// So many looks at the status before each event from now on; `u32::MAX`: only [`run`](Self::run).

@@ -79,6 +79,8 @@ pub struct Slot {
     pub protected: bool,
     /// The slowest clock it does not hang at, in Hz.
     pub slowest_clock: u32,
+    /// With a card clock of up to 400 kHz, a write is lost that follows one to the same register within two periods.
+    pub slow_writes: bool,
     /// Data lines that are wired.
     pub lines: u32,
     /// Looks at the status before each event.
@@ -93,6 +95,7 @@ impl Slot {
         card_detect: false,
         protected: true,
         slowest_clock: 200_000,
+        slow_writes: true,
         lines: 4,
         latency: 1,
     };
@@ -103,6 +106,7 @@ impl Slot {
         card_detect: true,
         protected: false,
         slowest_clock: 1,
+        slow_writes: false,
         latency: 0,
         ..Self::BCM2711
     };
@@ -113,6 +117,7 @@ impl Slot {
         card_detect: true,
         protected: false,
         slowest_clock: 1,
+        slow_writes: false,
         lines: 8,
         ..Self::BCM2711
     };

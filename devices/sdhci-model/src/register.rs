@@ -7,6 +7,7 @@ use crate::model::{Controller, status};
 
 impl Controller {
     fn write(&mut self, at: usize, value: u32) {
+        self.too_soon(at);
         match at {
             0x00 => self.argument2 = value,
             0x04 => {
@@ -50,6 +51,18 @@ impl Controller {
             0x58 => self.adma_address = self.adma_address & !0xffff_ffff | u64::from(value),
             0x5c => self.adma_address = self.adma_address & 0xffff_ffff | u64::from(value) << 32,
             _ => self.note(format!("a write to register {at:#x}")),
+        }
+    }
+
+    /// Of two writes to one register within two periods of a slow card clock the second one is lost. The data port has no
+    /// such fault.
+    fn too_soon(&mut self, at: usize) {
+        let now = self.time.peek();
+        let (last, when) = std::mem::replace(&mut self.last_write, (at, now));
+        let hz = u64::from(self.hz());
+        let slow = self.slot.slow_writes && self.clock & 4 != 0 && hz <= 400_000;
+        if slow && at == last && at != 0x20 && now < when + 2_000_000_000 / hz {
+            self.note(format!("two writes to {at:#x} within {} ns", now - when));
         }
     }
 
