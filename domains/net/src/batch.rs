@@ -174,7 +174,11 @@ impl Batch {
     }
 
     /// The part of the fragments of a packet from byte `skip` on.
-    pub fn granted(&self, incoming: &Incoming, skip: usize) -> impl Iterator<Item = Fragment> + use<'_> {
+    pub fn granted(
+        &self,
+        incoming: &Incoming,
+        skip: usize,
+    ) -> impl Iterator<Item = Fragment> + Clone + use<'_> {
         let mut skip = skip;
         let its = &self.fragments[incoming.first_fragment..][..incoming.fragments];
         its.iter().filter_map(move |fragment| {

@@ -29,13 +29,42 @@ impl Sum {
 
     /// Adds bytes.
     pub fn bytes(&mut self, bytes: &[u8]) {
-        let (pairs, rest) = bytes.as_chunks::<2>();
-        let mut part: u64 = pairs
+        let (words, rest) = bytes.as_chunks::<4>();
+        let mut part: u64 = words
             .iter()
-            .map(|pair| u64::from(u16::from_le_bytes(*pair)))
+            .map(|word| u64::from(u32::from_le_bytes(*word)))
             .sum();
-        part += rest.first().map_or(0, |byte| u64::from(*byte));
+        for (at, byte) in rest.iter().enumerate() {
+            part += u64::from(*byte) << (8 * at);
+        }
         self.add(part, bytes.len());
+    }
+
+    /// With two more bytes, after an even number.
+    #[inline]
+    pub fn with(self, bytes: [u8; 2]) -> Self {
+        Self {
+            sum: self.sum + u64::from(u16::from_le_bytes(bytes)),
+            ..self
+        }
+    }
+
+    /// With a part more that begins after an even number of bytes, summed as little-endian words of any size.
+    #[inline]
+    pub fn with_part(self, part: u64) -> Self {
+        Self {
+            sum: self.sum + u64::from(fold(part)),
+            ..self
+        }
+    }
+
+    /// The sum of both, of which the other has an even number of bytes before it.
+    #[inline]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            sum: self.sum + other.sum,
+            odd: other.odd,
+        }
     }
 
     /// Adds `len` bytes of memory from `at` on.
@@ -49,9 +78,10 @@ impl Sum {
             part += byte(here);
             here += 1;
         }
-        while here + 4 <= end {
-            part += u64::from(memory.load_u32(here));
-            here += 4;
+        if here < end {
+            let words = (end - here) / 4;
+            part += memory.sum(here, words);
+            here += 4 * words;
         }
         while here < end {
             part += byte(here);
@@ -84,6 +114,16 @@ impl Sum {
         fold(self.sum).to_le_bytes()
     }
 
+    /// The checksum of an IPv4 header, as it is stored.
+    pub fn inverted(self) -> [u8; 2] {
+        (!fold(self.sum)).to_le_bytes()
+    }
+
+    /// Whether this is right, of data that its checksum is in.
+    pub fn is_right(self) -> bool {
+        fold(self.sum) == 0xffff
+    }
+
     /// The checksum, as it is stored. Never 0, which UDP takes for "none"; 0xffff means the same number.
     pub fn finish(self) -> [u8; 2] {
         match !fold(self.sum) {
@@ -93,7 +133,8 @@ impl Sum {
     }
 }
 
-fn fold(mut sum: u64) -> u16 {
+/// A sum of words of any size as one of 16 bits.
+pub(crate) fn fold(mut sum: u64) -> u16 {
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
@@ -106,5 +147,5 @@ pub fn ipv4_header(header: &[u8]) -> [u8; 2] {
     let (before, after) = header.split_at(header.len().min(10));
     sum.bytes(before);
     sum.bytes(after.get(2..).unwrap_or_default());
-    (!fold(sum.sum)).to_le_bytes()
+    sum.inverted()
 }

@@ -1,6 +1,6 @@
 //! The network driver domain's backend: guests' vifs, the wire's cards, and the switch between them.
 //!
-//! One turn of its loop is `take` (events) → `reap` (cards) → `sense` (rings) → *copy heads* → `switch_all` → *copy the
+//! One turn of its loop is `take` (events) → `reap` (cards) → `merge` → `sense` (rings) → *copy heads* → `switch_all` → *copy the
 //! rest* → `work` (what neither card nor guest can do) → `drive` (cards) → `respond` (rings, notifications) → `settle`.
 //! Guests' pages are never mapped: Xen copies, in two hypercalls a turn however many frames and guests there are, and a
 //! frame between two guests is copied once, from the sender's page to the receiver's.
@@ -26,8 +26,10 @@ mod class;
 mod counters;
 mod filter;
 mod finish;
+mod flow;
 mod ledger;
 mod life;
+mod merge;
 mod multicast;
 mod nic;
 mod own;

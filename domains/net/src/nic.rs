@@ -11,7 +11,7 @@ use outrigger_ring::SharedPages;
 
 use crate::batch::Batch;
 use crate::counters::Counters;
-use crate::pool::{MAX_PIECES, Piece, Pool};
+use crate::pool::{Cursor, MAX_PIECES, Piece, Pool};
 use crate::receive::{Assembly, receive};
 
 /// Bytes for the headers of one segment: they fit with a VLAN tag.
@@ -59,6 +59,8 @@ pub(crate) struct Outgoing {
     pub cut: Option<Cut>,
     /// Segments that the card has.
     pub sent: usize,
+    /// Where the payload of the next one begins.
+    pub payload: Cursor,
 }
 
 pub(crate) struct Nic<D> {
@@ -149,7 +151,7 @@ impl<D: NetDevice> Nic<D> {
             let count = outgoing.cut.map_or(1, |cut| cut.count);
             while outgoing.sent < count {
                 let Self { device, segments, .. } = self;
-                gather(pool, outgoing, segments);
+                let behind = gather(pool, outgoing, segments);
                 let frame = TxFrame {
                     segments,
                     checksum: outgoing.checksum,
@@ -164,6 +166,7 @@ impl<D: NetDevice> Nic<D> {
                 self.held[usize::from(outgoing.frame)] += 1;
                 pool.frame_mut(outgoing.frame).in_flight += 1;
                 outgoing.sent += 1;
+                outgoing.payload = behind;
             }
             let Outgoing { frame, len, .. } = *outgoing;
             self.backlog.pop_front();
@@ -337,14 +340,14 @@ impl<D: NetDevice> Nic<D> {
     }
 }
 
-/// The memory of the next thing to submit.
+/// The memory of the next thing to submit; where the one after it begins.
 #[inline]
-fn gather<M: SharedPages>(pool: &Pool<M>, outgoing: &Outgoing, segments: &mut Vec<DmaSegment>) {
+fn gather<M: SharedPages>(pool: &Pool<M>, outgoing: &Outgoing, segments: &mut Vec<DmaSegment>) -> Cursor {
     segments.clear();
     let frame = pool.frame(outgoing.frame);
     let Some(cut) = outgoing.cut else {
         segments.extend(frame.pieces().iter().filter_map(|piece| pool.segment(*piece)));
-        return;
+        return outgoing.payload;
     };
     let (page, offset) = Cut::header_place(outgoing.sent);
     if let Some(page) = frame.header_page(page) {
@@ -354,7 +357,12 @@ fn gather<M: SharedPages>(pool: &Pool<M>, outgoing: &Outgoing, segments: &mut Ve
             len: cut.stored_header_len as u16,
         }));
     }
-    let start = cut.header_len + outgoing.sent * cut.size;
-    let end = (start + cut.size).min(outgoing.len);
-    segments.extend(frame.range(start, end).filter_map(|piece| pool.segment(piece)));
+    let left = outgoing.len - cut.header_len - outgoing.sent * cut.size;
+    let mut payload = outgoing.payload;
+    segments.extend(
+        payload
+            .take(frame, left.min(cut.size))
+            .filter_map(|piece| pool.segment(piece)),
+    );
+    payload
 }

@@ -302,7 +302,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             let Some(frame) = frame else {
                 return;
             };
-            if pool.extend(frame, len) {
+            if pool.extend(frame, core::iter::once(len)) {
                 pool.write(frame, 0, copied.bytes());
                 batch.incoming.push(Incoming {
                     origin: Origin::Own { port: MAX_VIFS + at },

@@ -311,8 +311,11 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
     /// Plans to have all of a frame in our pages. False if there is no memory.
     fn store_rest<H: Hypervisor<Pages = P>>(&mut self, hv: &H, at: usize) -> bool {
         let incoming = self.batch.incoming[at];
+        let parts = self.batch.granted(&incoming, incoming.stored);
         incoming.stored == incoming.len
-            || self.pool.extend(incoming.frame, incoming.len)
+            || self
+                .pool
+                .extend(incoming.frame, parts.map(|part| part.len.into()))
                 && self.copy_in(hv, at, incoming.stored, incoming.len)
     }
 

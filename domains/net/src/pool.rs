@@ -98,6 +98,49 @@ impl Frame {
     }
 }
 
+/// A place in a frame, for whoever goes through it piece by piece.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cursor {
+    piece: u8,
+    /// Bytes of it that were passed.
+    passed: u16,
+}
+
+impl Cursor {
+    /// At byte `at` of `frame`.
+    pub fn at(frame: &Frame, at: usize) -> Self {
+        let mut cursor = Self::default();
+        cursor.take(frame, at).for_each(drop);
+        cursor
+    }
+
+    /// The next `len` bytes, as pieces; the cursor is behind them when all were asked for.
+    #[inline]
+    pub fn take<'a>(&'a mut self, frame: &'a Frame, len: usize) -> impl Iterator<Item = Piece> + 'a {
+        let mut left = len;
+        core::iter::from_fn(move || {
+            if left == 0 {
+                return None;
+            }
+            let piece = frame.pieces().get(usize::from(self.piece))?;
+            let room = piece.len - self.passed;
+            let here = left.min(room.into()) as u16;
+            let taken = Piece {
+                page: piece.page,
+                offset: piece.offset + self.passed,
+                len: here,
+            };
+            left -= usize::from(here);
+            if here == room {
+                (self.piece, self.passed) = (self.piece + 1, 0);
+            } else {
+                self.passed += here;
+            }
+            Some(taken)
+        })
+    }
+}
+
 /// All of our pages and frames. Nothing here allocates after [`add`](Self::add).
 pub(crate) struct Pool<M> {
     buffers: Vec<Buffer<M>>,
@@ -194,24 +237,48 @@ impl<M: SharedPages> Pool<M> {
         &mut self.frames[usize::from(frame)]
     }
 
-    /// Gives a frame promised pages until `len` bytes have a place.
-    pub fn extend(&mut self, frame: u16, len: usize) -> bool {
+    /// Gives a frame promised pages for `parts` more bytes, which are copied from as many places. Each has its place in one page
+    /// if that takes no more than [`MAX_PIECES`]: then it is one copy. Otherwise there are no gaps.
+    pub fn extend(&mut self, frame: u16, parts: impl Iterator<Item = usize> + Clone) -> bool {
+        let last = self.frame(frame).pieces().last();
+        let mut end = last.map(|piece| usize::from(piece.offset) + usize::from(piece.len));
+        let mut pieces = self.frame(frame).pieces().len();
+        for part in parts.clone() {
+            let room = PAGE_SIZE - end.unwrap_or(PAGE_SIZE);
+            if part > room {
+                end = Some(if end.is_none() { FRAME_START.into() } else { 0 });
+                pieces += 1;
+            }
+            end = end.map(|end| end + part);
+        }
+        let loose = pieces <= MAX_PIECES && end.is_none_or(|end| end <= PAGE_SIZE);
+        if loose {
+            parts.into_iter().all(|part| self.add_bytes(frame, part, true))
+        } else {
+            self.add_bytes(frame, parts.sum(), false)
+        }
+    }
+
+    /// Gives a frame promised pages for `len` more bytes; `whole`: all of them in one.
+    fn add_bytes(&mut self, frame: u16, len: usize, whole: bool) -> bool {
         let pieces = self.frame(frame).pieces();
-        let mut have: usize = pieces.iter().map(|piece| usize::from(piece.len)).sum();
         let mut offset = if pieces.is_empty() { FRAME_START } else { 0 };
+        let mut left = len;
         if let Some(last) = usize::from(self.frame(frame).count).checked_sub(1) {
             // The last page may have room still.
             let piece = &mut self.frames[usize::from(frame)].pieces[last];
             let room = PAGE_SIZE - usize::from(piece.offset) - usize::from(piece.len);
-            let more = room.min(len - have.min(len));
-            piece.len += more as u16;
-            have += more;
+            if !whole || room >= left {
+                let more = room.min(left);
+                piece.len += more as u16;
+                left -= more;
+            }
         }
-        while have < len {
+        while left > 0 {
             let Some(page) = self.take_promised() else {
                 return false;
             };
-            let more = (PAGE_SIZE - usize::from(offset)).min(len - have);
+            let more = (PAGE_SIZE - usize::from(offset)).min(left);
             let piece = Piece {
                 page,
                 offset,
@@ -221,7 +288,7 @@ impl<M: SharedPages> Pool<M> {
                 self.put_back(page);
                 return false;
             }
-            have += more;
+            left -= more;
             offset = 0;
         }
         true
@@ -257,6 +324,43 @@ impl<M: SharedPages> Pool<M> {
         self.free_frames.push(frame);
     }
 
+    /// The frame `from` is over; what it has behind its first `skip` bytes is the end of `to`, moved to where that one's last
+    /// page has room: Xen then copies whole pages, and our copying a byte costs less than Xen's looking at a page. False, and
+    /// nothing has happened, if that is not possible.
+    pub fn append(&mut self, to: u16, from: u16, skip: usize) -> bool {
+        let &[piece] = self.frame(from).pieces() else {
+            return false;
+        };
+        let Some(&last) = self.frame(to).pieces().last() else {
+            return false;
+        };
+        let skip = skip.min(piece.len.into()) as u16;
+        let (len, end) = (piece.len - skip, last.offset + last.len);
+        let moved = len.min(PAGE_SIZE as u16 - end);
+        let rest = Piece {
+            offset: piece.offset + skip + moved,
+            len: len - moved,
+            ..piece
+        };
+        if rest.len > 0 {
+            if !self.frame_mut(to).push(rest) {
+                return false;
+            }
+            self.frame_mut(from).count = 0;
+        }
+        let memory = &self.buffer(last.page).memory;
+        memory.copy_from(
+            end.into(),
+            &self.buffer(piece.page).memory,
+            (piece.offset + skip).into(),
+            moved.into(),
+        );
+        let place = usize::from(self.frame(to).count) - 1 - usize::from(rest.len > 0);
+        self.frame_mut(to).pieces[place].len += moved;
+        self.end(from);
+        true
+    }
+
     /// One thing that held a frame is over; the frame is, too, if it was the last.
     pub fn release(&mut self, frame: u16) {
         let in_flight = &mut self.frame_mut(frame).in_flight;
@@ -281,15 +385,12 @@ impl<M: SharedPages> Pool<M> {
             }
             let memory = &self.buffer(piece.page).memory;
             let (mut at, mut left) = (usize::from(piece.offset), usize::from(piece.len).min(most - len));
-            while left > 0 {
-                if at.is_multiple_of(4) && left >= 4 {
-                    out[len..len + 4].copy_from_slice(&memory.load_u32(at).to_le_bytes());
-                    (at, len, left) = (at + 4, len + 4, left - 4);
-                } else {
-                    out[len] = memory.load_u8(at);
-                    (at, len, left) = (at + 1, len + 1, left - 1);
-                }
+            while left > 0 && !at.is_multiple_of(4) {
+                out[len] = memory.load_u8(at);
+                (at, len, left) = (at + 1, len + 1, left - 1);
             }
+            memory.read(at, &mut out[len..len + left]);
+            len += left;
         }
         len
     }
@@ -353,7 +454,7 @@ mod tests {
         let mut pool = pool(20);
         let frame = pool.begin().unwrap();
         assert!(pool.promise(3) && !pool.promise(18));
-        assert!(pool.extend(frame, 100) && pool.extend(frame, 9000));
+        assert!(pool.extend(frame, [100].into_iter()) && pool.extend(frame, [8900].into_iter()));
         let data: Vec<u8> = (0..9000u32).map(|byte| byte as u8 ^ (byte >> 8) as u8).collect();
         pool.write(frame, 0, &data);
         let mut head = [0; 192];
@@ -380,12 +481,31 @@ mod tests {
     }
 
     #[test]
+    fn each_part_lies_in_one_page_if_that_is_possible() {
+        let mut pool = pool(40);
+        assert!(pool.promise(40));
+        let pieces = |pool: &Pool<FakePages>, frame| -> Vec<(u16, u16)> {
+            let pieces = pool.frame(frame).pieces().iter();
+            pieces.map(|piece| (piece.offset, piece.len)).collect()
+        };
+        let frame = pool.begin().unwrap();
+        assert!(pool.extend(frame, [192].into_iter()));
+        assert!(pool.extend(frame, [3000, 4096, 100, 4000].into_iter()));
+        assert_eq!(pieces(&pool, frame), [(64, 3192), (0, 4096), (0, 100), (0, 4000)]);
+        let frame = pool.begin().unwrap();
+        assert!(pool.extend(frame, [192].into_iter()));
+        assert!(pool.extend(frame, (0..18).map(|_| 3900)));
+        assert_eq!(pieces(&pool, frame).len(), 18);
+        assert_eq!(pieces(&pool, frame)[..2], [(64, 4032), (0, 4096)]);
+    }
+
+    #[test]
     fn there_is_no_more_than_there_is() {
         let mut pool = pool(2);
         let frame = pool.begin().unwrap();
         assert!(pool.promise(2) && !pool.promise(1));
         assert!(pool.take().is_none(), "promised");
-        assert!(!pool.extend(frame, 9000));
+        assert!(!pool.extend(frame, [9000].into_iter()));
         pool.end(frame);
         pool.end_promises();
         assert_eq!(pool.free(), 2);

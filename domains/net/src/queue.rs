@@ -17,12 +17,63 @@ use outrigger_xen::{
     CopyOp, CopySide, DomId, EventChannels, GrantRef, GrantTable, MappedPages, PAGE_SIZE, Port,
 };
 
-use crate::batch::{Batch, Delivery, Purpose};
+use crate::batch::{Batch, Delivery, Purpose, Source};
 use crate::counters::Counters;
 use crate::ledger::Ledger;
 
 /// Most slots of a packet that a frontend must take (`XEN_NETIF_NR_SLOTS_MIN`).
 const DATA_SLOTS_MAX: usize = outrigger_netif::MAX_FRAGMENTS;
+
+/// A frontend may have one page less room for frames whose first page holds more than this: it moves no more of it out of its
+/// page (`RX_COPY_THRESHOLD` of Linux's).
+const SMALL_FIRST: usize = 256;
+
+/// How many bytes of a frame each of a guest's pages gets.
+struct Layout {
+    lens: [u16; DATA_SLOTS_MAX],
+    count: usize,
+}
+
+impl Layout {
+    /// For a frame of `len` bytes in these parts, and pages with that much room. A part that would run past a page's end begins
+    /// on the next one, so that it is one copy and not two: Xen's work for a copy is more than the bytes. Without gaps if
+    /// that takes too many pages; `None` if even that does.
+    #[inline]
+    fn new(parts: &[Source], len: usize, room: usize) -> Option<Self> {
+        Self::loose(parts, room).or_else(|| Self::tight(len, room))
+    }
+
+    fn loose(parts: &[Source], room: usize) -> Option<Self> {
+        let mut layout = Self {
+            lens: [0; DATA_SLOTS_MAX],
+            count: 1,
+        };
+        for part in parts {
+            let here = usize::from(*layout.lens.get(layout.count - 1)?);
+            if here + usize::from(part.len) <= room {
+                layout.lens[layout.count - 1] += part.len;
+            } else if usize::from(part.len) <= room && here > 0 {
+                *layout.lens.get_mut(layout.count)? = part.len;
+                layout.count += 1;
+            } else {
+                return None;
+            }
+        }
+        let large_first = usize::from(layout.lens[0]) > SMALL_FIRST;
+        (layout.count < DATA_SLOTS_MAX || !large_first).then_some(layout)
+    }
+
+    fn tight(len: usize, room: usize) -> Option<Self> {
+        let count = rx_slots(len, (PAGE_SIZE - room) as u16, 0);
+        let mut lens = [0; DATA_SLOTS_MAX];
+        let mut left = len;
+        for page in lens.get_mut(..count)? {
+            *page = left.min(room) as u16;
+            left -= usize::from(*page);
+        }
+        Some(Self { lens, count })
+    }
+}
 
 /// What is to be said of a frame that a guest gets.
 #[derive(Clone, Copy, Debug)]
@@ -144,8 +195,12 @@ impl<P: SharedPages + Clone> Queue<P> {
         place: (usize, usize),
     ) -> Result<bool, Overflow> {
         let extras = notes.extras.iter().flatten().count();
-        let slots = rx_slots(notes.len, headroom, extras);
-        if slots - extras > DATA_SLOTS_MAX || self.answers.len() + slots > RING_SLOTS {
+        let room = PAGE_SIZE - usize::from(headroom);
+        let Some(layout) = Layout::new(&batch.sources, notes.len, room) else {
+            return Ok(false);
+        };
+        let slots = layout.count + extras;
+        if self.answers.len() + slots > RING_SLOTS {
             return Ok(false);
         }
         if (self.posted as usize) < slots {
@@ -168,8 +223,8 @@ impl<P: SharedPages + Clone> Queue<P> {
         };
         let purpose = Purpose::Deliver(batch.deliveries.len() as u16);
         batch.deliveries.push(delivery);
-        let pages = self.answer(headroom, notes, extras);
-        self.scatter(batch, headroom, &pages, purpose);
+        let pages = self.answer(headroom, notes, extras, &layout);
+        self.scatter(batch, headroom, &layout, &pages, purpose);
         Ok(true)
     }
 
@@ -182,16 +237,17 @@ impl<P: SharedPages + Clone> Queue<P> {
 
     /// Takes the pages and plans the responses; the pages of the data slots.
     #[inline]
-    fn answer(&mut self, headroom: u16, notes: &Notes, extras: usize) -> [GrantRef; DATA_SLOTS_MAX] {
-        let room = PAGE_SIZE - usize::from(headroom);
+    fn answer(
+        &mut self,
+        headroom: u16,
+        notes: &Notes,
+        extras: usize,
+        layout: &Layout,
+    ) -> [GrantRef; DATA_SLOTS_MAX] {
         let mut pages = [GrantRef(0); DATA_SLOTS_MAX];
-        let mut left = notes.len;
-        let mut at = 0;
-        while left > 0 {
+        for at in 0..layout.count {
             let request = self.next_request();
             pages[at] = request.gref;
-            let here = left.min(room);
-            left -= here;
             let response = RxResponse {
                 id: request.id,
                 offset: headroom,
@@ -200,9 +256,9 @@ impl<P: SharedPages + Clone> Queue<P> {
                 } else {
                     Checksum::Unknown
                 },
-                more: left > 0,
+                more: at + 1 < layout.count,
                 extra: at == 0 && extras > 0,
-                status: RxStatus::Bytes(here as u16),
+                status: RxStatus::Bytes(layout.lens[at]),
             };
             self.answers.push(Answer {
                 words: response.encode(),
@@ -220,22 +276,30 @@ impl<P: SharedPages + Clone> Queue<P> {
                     });
                 }
             }
-            at += 1;
         }
         pages
     }
 
     /// Plans the copies.
     #[inline]
-    fn scatter(&self, batch: &mut Batch, headroom: u16, pages: &[GrantRef], purpose: Purpose) {
+    fn scatter(
+        &self,
+        batch: &mut Batch,
+        headroom: u16,
+        layout: &Layout,
+        pages: &[GrantRef],
+        purpose: Purpose,
+    ) {
         let (mut page, mut offset) = (0, headroom);
         for at in 0..batch.sources.len() {
             let mut source = batch.sources[at];
             while source.len > 0 {
-                if usize::from(offset) == PAGE_SIZE {
+                let mut room = headroom + layout.lens[page] - offset;
+                if room == 0 {
                     (page, offset) = (page + 1, headroom);
+                    room = layout.lens[page];
                 }
-                let len = source.len.min(PAGE_SIZE as u16 - offset);
+                let len = source.len.min(room);
                 let op = CopyOp {
                     from: (source.side, source.offset),
                     to: (CopySide::Granted(self.dom, pages[page]), offset),

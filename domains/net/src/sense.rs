@@ -130,6 +130,12 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
     fn accept<H: Hypervisor<Pages = P>>(&mut self, hv: &H, (vif, queue): (usize, usize), packet: &TxPacket) {
         let len = usize::from(packet.len);
         let pages = (usize::from(FRAME_START) + len).div_ceil(PAGE_SIZE);
+        // Each fragment may get a page.
+        let pages = if pages == 1 {
+            1
+        } else {
+            pages.max(packet.fragments + 1)
+        };
         let Some(served) = self.vifs[vif].as_mut() else {
             return;
         };
@@ -141,7 +147,16 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             None
         };
         // Both were looked at before the packet was taken.
-        let Some(frame) = frame.filter(|frame| self.pool.extend(*frame, stored)) else {
+        let mut left = stored;
+        let parts = self.batch.fragments[packet.first_fragment..][..packet.fragments]
+            .iter()
+            .map(|fragment| usize::from(fragment.len));
+        let parts = parts.map(move |part| {
+            let part = part.min(left);
+            left -= part;
+            part
+        });
+        let Some(frame) = frame.filter(|frame| self.pool.extend(*frame, parts)) else {
             served.counters.drop_tx(Drop::NoMemory);
             return;
         };

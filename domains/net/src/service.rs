@@ -168,6 +168,7 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
             state.serve_own(now);
         }
         state.reap();
+        state.merge();
         state.sense(hv, now);
         state.batch.flush(hv);
         state.switch_all(hv, now);

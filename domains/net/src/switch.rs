@@ -322,6 +322,19 @@ impl Switch {
         Ok(Targets { vifs, wire, vlan })
     }
 
+    /// The vif that an untagged frame from the wire of card `nic` is for, by its own address.
+    pub fn on_wire(&self, nic: usize, destination: Mac) -> Option<usize> {
+        let segment = self
+            .segments
+            .iter()
+            .position(|segment| segment.uplink == Some(nic))?;
+        let lan = Lan {
+            segment: segment as u16,
+            vlan: 0,
+        };
+        self.owner(lan, destination)
+    }
+
     /// Where a frame from the wire of card `nic` goes.
     ///
     /// # Errors

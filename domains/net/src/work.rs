@@ -11,7 +11,7 @@ use crate::counters::Drop;
 use crate::nic::{Cut, Outgoing};
 use crate::packet::VLAN_HLEN;
 use crate::plan::Head;
-use crate::pool::{Piece, Pool};
+use crate::pool::{Cursor, Piece};
 use crate::queue::{Notes, told};
 use crate::segment::Segmenter;
 use crate::service::State;
@@ -123,7 +123,9 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         };
         let start = usize::from(blank.start);
         let mut sum = Sum::new();
-        add_range(&self.pool, incoming.frame, start, incoming.len, &mut sum);
+        for Piece { page, offset, len } in self.pool.frame(incoming.frame).range(start, incoming.len) {
+            sum.memory(&self.pool.buffer(page).memory, offset.into(), len.into());
+        }
         let field = start + usize::from(blank.offset);
         self.pool.write(incoming.frame, field, &sum.finish());
         incoming.checksum = RxChecksum::Validated;
@@ -140,7 +142,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
     ) -> Result<Cut, Drop> {
         let incoming = self.batch.incoming[at];
         let gso = incoming.gso.ok_or(Drop::Malformed)?;
-        let segmenter = Segmenter::new(head.bytes(), packet, gso, incoming.len).ok_or(Drop::Malformed)?;
+        let mut segmenter = Segmenter::new(head.bytes(), packet, gso, incoming.len).ok_or(Drop::Malformed)?;
         let count = segmenter.count();
         // They are there if the frame was cut before.
         if self.pool.frame(incoming.frame).header_page(0).is_none()
@@ -152,14 +154,16 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         }
         let header_len = segmenter.header_len();
         let blank = segmenter.blank_checksum();
-        let (start, field) = (usize::from(blank.start), usize::from(blank.start + blank.offset));
+        let field = usize::from(blank.start + blank.offset);
+        let mut payload = Cursor::at(self.pool.frame(incoming.frame), header_len);
         for segment in 0..count {
-            let mut headers = segmenter.headers(segment);
+            let len = segmenter.payload(segment).len();
+            let (headers, header_sum) = segmenter.headers(segment);
             if fill_in {
-                let payload = segmenter.payload(segment);
-                let mut sum = Sum::new();
-                sum.bytes(&headers[start..header_len]);
-                add_range(&self.pool, incoming.frame, payload.start, payload.end, &mut sum);
+                let mut sum = header_sum;
+                for Piece { page, offset, len } in payload.take(self.pool.frame(incoming.frame), len) {
+                    sum.memory(&self.pool.buffer(page).memory, offset.into(), len.into());
+                }
                 headers[field..field + 2].copy_from_slice(&sum.finish());
             }
             let (page, offset) = Cut::header_place(segment);
@@ -168,21 +172,15 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                 .frame(incoming.frame)
                 .header_page(page)
                 .ok_or(Drop::NoMemory)?;
-            let memory = &self.pool.buffer(page).memory;
-            let mut to = usize::from(offset);
-            let mut put = |bytes: &[u8]| {
-                for byte in bytes {
-                    memory.store_u8(to, *byte);
-                    to += 1;
-                }
-            };
+            // A slot begins at a whole word, and has room for one more.
+            let (memory, at) = (&self.pool.buffer(page).memory, usize::from(offset));
             match tag {
-                None => put(&headers[..header_len]),
+                None => memory.write(at, headers),
                 Some(tag) => {
                     let [high, low] = tag.to_be_bytes();
-                    put(&headers[..12]);
-                    put(&[0x81, 0, high, low]);
-                    put(&headers[12..header_len]);
+                    memory.write(at, &headers[..12]);
+                    memory.write(at + 12, &[0x81, 0, high, low]);
+                    memory.write(at + 16, &headers[12..]);
                 }
             }
         }
@@ -255,7 +253,11 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             gso: None,
             cut,
             sent: 0,
+            payload: Cursor::default(),
         };
+        if let Some(cut) = cut {
+            outgoing.payload = Cursor::at(self.pool.frame(incoming.frame), cut.header_len);
+        }
         if cut.is_none() {
             outgoing.gso = incoming.gso.map(|gso| outrigger_devices::Gso {
                 header_len: gso.header_len + shift,
@@ -279,11 +281,4 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
 fn payload(cut: &Cut, index: usize, len: usize) -> core::ops::Range<usize> {
     let start = cut.header_len + index * cut.size;
     start.min(len)..(start + cut.size).min(len)
-}
-
-/// Adds bytes of a frame to a sum.
-fn add_range<M: SharedPages>(pool: &Pool<M>, frame: u16, start: usize, end: usize, sum: &mut Sum) {
-    for Piece { page, offset, len } in pool.frame(frame).range(start, end) {
-        sum.memory(&pool.buffer(page).memory, offset.into(), len.into());
-    }
 }

@@ -145,7 +145,7 @@ proptest! {
         for kind in [GsoKind::TcpV4, GsoKind::TcpV6] {
             if let Some(gso) = packet.gso(&bytes, kind, 1000) {
                 prop_assert!(usize::from(gso.header_len) <= bytes.len());
-                if let Some(segmenter) = Segmenter::new(&bytes, &packet, gso, 5000) {
+                if let Some(mut segmenter) = Segmenter::new(&bytes, &packet, gso, 5000) {
                     (0..segmenter.count()).for_each(|index| { segmenter.headers(index); });
                 }
             }
@@ -198,16 +198,20 @@ proptest! {
         let gso = packet.gso(head, kind, size).unwrap();
         let other = if wanted.v4 { GsoKind::TcpV6 } else { GsoKind::TcpV4 };
         prop_assert_eq!(packet.gso(head, other, size), None);
-        let segmenter = Segmenter::new(head, &packet, gso, frame.len()).unwrap();
+        let mut segmenter = Segmenter::new(head, &packet, gso, frame.len()).unwrap();
         let mut payload: Vec<u8> = Vec::new();
         let count = segmenter.count();
         prop_assert_eq!(count, wanted.payload.len().div_ceil(size.into()));
         for index in 0..count {
-            let mut segment = segmenter.headers(index)[..segmenter.header_len()].to_vec();
+            let (headers, told) = segmenter.headers(index);
+            let mut segment = headers.to_vec();
             segment.extend(&frame[segmenter.payload(index)]);
             let blank = segmenter.blank_checksum();
             let mut sum = Sum::new();
             sum.bytes(&segment[blank.start.into()..]);
+            let mut as_told = told;
+            as_told.bytes(&segment[segmenter.header_len()..]);
+            prop_assert_eq!(as_told.finish(), sum.finish());
             let field = usize::from(blank.start + blank.offset);
             segment[field..field + 2].copy_from_slice(&sum.finish());
             prop_assert!(is_right(&segment), "segment {} of {}", index, count);

@@ -2,8 +2,10 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
-use outrigger_ring::SharedPages;
+use outrigger_ring::{SharedPages, last_word};
 use outrigger_xen::PAGE_SIZE;
+
+use crate::arch;
 
 /// Mapped pages whose other owner is a guest, Xen, or a device. All access is atomic: what the other side does at the
 /// same time can change values, never Rust's assumptions.
@@ -114,6 +116,64 @@ impl SharedPages for Shared {
             // SAFETY: `range` has checked all of them; otherwise as for the single loads.
             *word = unsafe { AtomicU32::from_ptr(from.add(i)) }.load(Ordering::Relaxed);
         }
+    }
+
+    #[inline]
+    fn sum(&self, at: usize, words: usize) -> u64 {
+        const WORDS: usize = arch::current::BLOCK / size_of::<u32>();
+        let from = self.range::<u32>(at, words);
+        let (blocks, rest) = (words / WORDS, words % WORDS);
+        // SAFETY: `range` has checked all of them, and that they are aligned; that they are there is as above.
+        let mut sum = unsafe { arch::current::sum_blocks(from, blocks) };
+        for i in words - rest..words {
+            // SAFETY: as above.
+            sum += u64::from(unsafe { AtomicU32::from_ptr(from.add(i)) }.load(Ordering::Relaxed));
+        }
+        sum
+    }
+
+    #[inline]
+    fn read(&self, at: usize, bytes: &mut [u8]) {
+        let from = self.range::<u32>(at, bytes.len().div_ceil(4));
+        let (words, rest) = bytes.as_chunks_mut::<4>();
+        // SAFETY: `range` has checked all of them; otherwise as for the single loads.
+        let load = |i| {
+            unsafe { AtomicU32::from_ptr(from.add(i)) }
+                .load(Ordering::Relaxed)
+                .to_le_bytes()
+        };
+        let count = words.len();
+        for (i, word) in words.iter_mut().enumerate() {
+            *word = load(i);
+        }
+        if !rest.is_empty() {
+            let last = load(count);
+            for (to, from) in rest.iter_mut().zip(last) {
+                *to = from;
+            }
+        }
+    }
+
+    #[inline]
+    fn write(&self, at: usize, bytes: &[u8]) {
+        let to = self.range::<u32>(at, bytes.len().div_ceil(4));
+        let (words, rest) = bytes.as_chunks::<4>();
+        // SAFETY: as above.
+        let store = |i, word| unsafe { AtomicU32::from_ptr(to.add(i)) }.store(word, Ordering::Relaxed);
+        for (i, word) in words.iter().enumerate() {
+            store(i, u32::from_le_bytes(*word));
+        }
+        if !rest.is_empty() {
+            store(words.len(), last_word(rest));
+        }
+    }
+
+    #[inline]
+    fn copy_from(&self, at: usize, other: &Self, from: usize, len: usize) {
+        let (to, from) = (self.range::<u8>(at, len), other.range::<u8>(from, len));
+        assert!(to.addr().abs_diff(from.addr()) >= len, "a copy onto itself");
+        // SAFETY: `range` has checked all of them, and they are apart; that they are there is as above.
+        unsafe { arch::current::copy_bytes(to, from, len) };
     }
 
     #[inline]

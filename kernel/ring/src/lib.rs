@@ -19,5 +19,5 @@ mod shape;
 
 pub use back::{AttachError, BackRing};
 pub use front::FrontRing;
-pub use pages::SharedPages;
+pub use pages::{SharedPages, last_word};
 pub use shape::{Overflow, RingShape, ShapeError};

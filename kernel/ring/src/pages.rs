@@ -46,10 +46,45 @@ pub trait SharedPages {
             *word = self.load_u32(at + 4 * i);
         }
     }
+    /// The sum of whole 32-bit words, each byte fetched exactly once. `at` is 4-byte aligned; fewer than 2³² words.
+    fn sum(&self, at: usize, words: usize) -> u64 {
+        (0..words).map(|i| u64::from(self.load_u32(at + 4 * i))).sum()
+    }
+    /// Copies bytes out in whole 32-bit words, each fetched exactly once; the last one may be fetched for a part of it. `at` is
+    /// 4-byte aligned.
+    fn read(&self, at: usize, bytes: &mut [u8]) {
+        for (i, part) in bytes.chunks_mut(4).enumerate() {
+            let word = self.load_u32(at + 4 * i).to_le_bytes();
+            part.copy_from_slice(&word[..part.len()]);
+        }
+    }
+    /// Copies bytes in, in whole 32-bit words, each stored exactly once; what is missing in the last one is 0. `at` is 4-byte
+    /// aligned.
+    fn write(&self, at: usize, bytes: &[u8]) {
+        for (i, part) in bytes.chunks(4).enumerate() {
+            self.store_u32(at + 4 * i, last_word(part));
+        }
+    }
+    /// Copies bytes from other memory, or another part of this one; each is fetched and stored exactly once.
+    fn copy_from(&self, at: usize, other: &Self, from: usize, len: usize)
+    where
+        Self: Sized,
+    {
+        for i in 0..len {
+            self.store_u8(at + i, other.load_u8(from + i));
+        }
+    }
     /// Copies whole 32-bit words in, each byte stored exactly once. `at` is 4-byte aligned.
     fn copy_in(&self, at: usize, words: &[u32]) {
         for (i, word) in words.iter().enumerate() {
             self.store_u32(at + 4 * i, *word);
         }
     }
+}
+
+/// At most four bytes as a little-endian word.
+#[inline]
+pub fn last_word(bytes: &[u8]) -> u32 {
+    let place = |(at, byte): (usize, &u8)| u32::from(*byte) << (8 * at);
+    bytes.iter().take(4).enumerate().map(place).sum()
 }

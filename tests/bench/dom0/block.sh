@@ -23,7 +23,7 @@ create_both() {
 }
 measure() {
     if [ "$BACKEND" = block ]; then create_both; else create; fi
-    python3.13 -IS /measure.py bench "$TOKEN"
+    python3.13 -IS /measure.py "$TOKEN" bench
     xl destroy bench
 }
 check measured measure

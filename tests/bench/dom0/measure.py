@@ -1,10 +1,10 @@
-# Watches one guest's console while it works, and reads every domain's processor time from Xen in the midst of each job.
+# Watches the consoles of guests while they work, and reads every domain's processor time from Xen in the midst of each job.
 #
-# usage: measure.py GUEST TOKEN
+# usage: measure.py TOKEN GUEST...
 #
-# The guest says "@TOKEN begin JOB", and waits for an answer; a job runs for longer than START + WINDOW seconds. Nothing
-# here polls: between two lines of a console, or two readings, this sleeps. So Dom0's processor time is its backend's,
-# if it is the one that serves, but for what "idle" shows.
+# Each guest says "@TOKEN begin JOB", and waits for an answer, which comes when all have said so; a job runs for longer than
+# START + WINDOW seconds. Nothing here polls: between two lines of a console, or two readings, this sleeps. So Dom0's
+# processor time is its backend's, if it is the one that serves, but for what "idle" shows, and what its own peer takes.
 #
 # In a round called "profile", QEMU also writes down every instruction of LOGGED seconds, into the file named in /profile.
 import os
@@ -15,11 +15,11 @@ import time
 sys.path.insert(0, "/usr/lib/xen-4.20/lib/python/xen/lowlevel")
 import xc
 
-# Seconds: fio is through with its own start well before START, and a job lasts until well after the window.
+# Seconds: what works is through with its own start well before START, and a job lasts until well after the window.
 START, WINDOW = 1.0, 2.0
 LOGGED = 0.02
 
-guest, token = sys.argv[1:]
+token, *guests = sys.argv[1:]
 hypervisor = xc.xc()
 
 
@@ -34,14 +34,23 @@ def reading():
     return time.monotonic_ns(), cpu
 
 
-def console(number):
-    path = output(f"xenstore-read /local/domain/{number}/console/tty")
-    return open(path, "r+b", buffering=0)
+def relay(name, tty):
+    """Shows a console, and passes on which jobs are about to begin."""
+    try:
+        for line in tty:
+            line = line.decode(errors="replace").strip()
+            print(f"{name}| {line}", flush=True)
+            words = line.split()
+            if words[:2] == [f"@{token}", "begin"]:
+                begin(words[2])
+    finally:
+        if name in guests:
+            begin("nothing: a console is closed")
 
 
-def relay(name, lines):
-    for line in lines:
-        print(f"{name}| {line.decode(errors='replace').strip()}", flush=True)
+def begin(job):
+    begins.append(job)
+    begun.release()
 
 
 def write_down_everything():
@@ -54,22 +63,26 @@ def write_down_everything():
         print(f"@{token} monitor {command}", flush=True)
 
 
+begins, begun = [], threading.Semaphore(0)
+answers = []
 names = {number: output(f"xl domname {number}") for number in reading()[1]}
 for number, name in names.items():
-    if name not in ("Domain-0", guest):
-        threading.Thread(target=relay, args=(name, console(number)), daemon=True).start()
-
-(number,) = (number for number, name in names.items() if name == guest)
-tty = console(number)
-for line in tty:
-    relay(guest, [line])
-    words = line.decode(errors="replace").split()
-    if words[:2] != [f"@{token}", "begin"]:
+    if name == "Domain-0":
         continue
-    job = words[2]
+    path = output(f"xenstore-read /local/domain/{number}/console/tty")
+    tty = open(path, "r+b", buffering=0)
+    if name in guests:
+        answers.append(tty)
+    threading.Thread(target=relay, args=(name, tty), daemon=True).start()
+
+while True:
+    for _ in guests:
+        begun.acquire()
+    (job,), begins = set(begins), []
     if job == "last":
         break
-    tty.write(b"go\n")
+    for tty in answers:
+        tty.write(b"go\n")
     time.sleep(START)
     if job.endswith(".profile"):
         write_down_everything()

@@ -6,6 +6,7 @@
 
 mod block;
 mod figures;
+mod net;
 mod profile;
 mod python;
 mod report;
@@ -21,6 +22,8 @@ pub enum Subject {
     Block(block::Options),
     /// How long a guest waits while its driver domain fails and begins again
     Restart,
+    /// The network driver domain against Linux netback and a bridge in Dom0
+    Net(net::Options),
 }
 
 /// Measures, shows the figures, and writes them into `tests/bench`.
@@ -28,5 +31,6 @@ pub fn run(subject: &Subject) -> Result<()> {
     match subject {
         Subject::Block(options) => block::run(options),
         Subject::Restart => restart::run(),
+        Subject::Net(options) => net::run(options),
     }
 }

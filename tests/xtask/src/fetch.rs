@@ -119,7 +119,9 @@ pub const LINUX: PackageSet = PackageSet {
     dependencies: Dependencies::Only(&["linux-image-"]),
     exclude: &[
         "./usr/lib/modules/*/kernel/drivers/[cghimsu]*",
-        "./usr/lib/modules/*/kernel/drivers/net/[ew]*",
+        "./usr/lib/modules/*/kernel/drivers/net/w*",
+        "./usr/lib/modules/*/kernel/drivers/net/ethernet/[!i]*",
+        "./usr/lib/modules/*/kernel/drivers/net/ethernet/intel/[!e]*",
         "./usr/lib/modules/*/kernel/sound/soc",
     ],
 };

@@ -208,7 +208,7 @@ impl Sources {
             "xen-blkback",
         ];
         if network {
-            wanted.extend(["virtio_net", "bridge", "xen-netback", "8021q"]);
+            wanted.extend(["virtio_net", "e1000e", "bridge", "xen-netback", "8021q"]);
             self.programs(&mut archive, &[IPERF3])?;
             archive.symlink("etc/xen/scripts/vif-direct", "/vif-direct")?;
         }

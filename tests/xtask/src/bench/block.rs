@@ -162,6 +162,23 @@ pub fn run(options: &Options) -> Result<()> {
         report::show(&measure(peer)?);
         return Ok(());
     }
+    let (linux, ours) = both(measure)?;
+    let facts = report::Facts::gather(
+        &runner,
+        &Peer::Ours.scenario(options.disk),
+        "block.img",
+        options.rounds,
+    )?;
+    let text = report::compare(&linux, &ours, &facts)?;
+    println!("{text}");
+    if options.disk != Medium::Null {
+        return Ok(());
+    }
+    report::publish(&text)
+}
+
+/// Measures both at once.
+pub fn both<R: Send>(measure: impl Fn(Peer) -> Result<R> + Sync) -> Result<(R, R)> {
     eprintln!("bench: both machines at once; neither's time depends on the other");
     let (linux, ours) = thread::scope(|scope| {
         let linux = scope.spawn(|| measure(Peer::Linux));
@@ -169,26 +186,7 @@ pub fn run(options: &Options) -> Result<()> {
         (linux.join(), ours.join())
     });
     let measured = |joined: thread::Result<_>| joined.map_err(|_| anyhow!("a measuring thread panicked"))?;
-    let (linux, ours) = (measured(linux)?, measured(ours)?);
-    let built = runner.built(&Peer::Ours.scenario(options.disk), "block.img");
-    let facts = report::Facts {
-        image_bytes: fs::metadata(&built)
-            .with_context(|| built.display().to_string())?
-            .len(),
-        qemu: crate::process::output(runner.tools().qemu().arg("--version"))?
-            .split_whitespace()
-            .nth(3)
-            .context("QEMU says its version")?
-            .to_owned(),
-        rounds: options.rounds,
-    };
-    let text = report::compare(&linux, &ours, &facts)?;
-    println!("{text}");
-    if options.disk != Medium::Null {
-        return Ok(());
-    }
-    let path = image::workspace().join("tests/bench/RESULTS.md");
-    fs::write(&path, text).with_context(|| path.display().to_string())
+    Ok((measured(linux)?, measured(ours)?))
 }
 
 fn additions(runner: &Runner, plan: &Plan) -> Result<Additions> {

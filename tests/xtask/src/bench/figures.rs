@@ -43,7 +43,7 @@ pub struct Figure {
 
 impl Figure {
     /// Of at least one round.
-    pub fn of(rounds: &[Round], value: impl Fn(&Round) -> f64) -> Self {
+    pub fn of<R>(rounds: &[R], value: impl Fn(&R) -> f64) -> Self {
         let values: Vec<f64> = rounds.iter().map(value).collect();
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let largest = values.iter().copied().fold(f64::MIN, f64::max);
@@ -147,13 +147,15 @@ fn round(meter: &Meter, fio: &str, domain: &str, idle_cost: f64) -> Result<Round
 }
 
 /// Processor time that was spent in a stretch of time: "window=NS NAME=NS …".
-struct Meter {
+#[derive(Clone, Debug)]
+pub struct Meter {
     window: f64,
     domains: BTreeMap<String, f64>,
 }
 
 impl Meter {
-    fn read(text: &str) -> Result<Self> {
+    /// Reads what `measure.py` said.
+    pub fn read(text: &str) -> Result<Self> {
         let mut domains = BTreeMap::new();
         for word in text.split_whitespace() {
             let (name, ns) = word
@@ -165,7 +167,8 @@ impl Meter {
         Ok(Self { window, domains })
     }
 
-    fn share(&self, domain: &str) -> Result<f64> {
+    /// The part of the processor that a domain took.
+    pub fn share(&self, domain: &str) -> Result<f64> {
         let ns = self
             .domains
             .get(domain)
@@ -173,7 +176,8 @@ impl Meter {
         Ok(ns / self.window)
     }
 
-    fn busy(&self) -> f64 {
+    /// The part that all of them took.
+    pub fn busy(&self) -> f64 {
         self.domains.values().sum::<f64>() / self.window
     }
 }

@@ -164,7 +164,7 @@ impl Profile {
         Ok(profile)
     }
 
-    /// The profile as text, of a machine that did `iops` requests a second at 4 ns an instruction.
+    /// The profile as text, of a machine that did so many requests (or packets) a second at 4 ns an instruction.
     pub fn show(&self, iops: f64) -> Result<String> {
         let all: u64 = self.worlds.values().sum();
         let requests = all as f64 * 4e-9 * iops;

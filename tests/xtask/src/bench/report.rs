@@ -1,11 +1,14 @@
 //! Figures as a page.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use super::figures::{Figure, Job, Round, Run};
+use crate::boot::{Runner, Scenario};
 use crate::{image, process};
 
 /// What the page says beside what the machines reported.
@@ -32,7 +35,54 @@ const MEMORY_MIB: u64 = 16;
 const READY_MS: f64 = 50.0;
 
 /// A table's row: its cells.
-type Row = Vec<String>;
+pub type Row = Vec<String>;
+
+impl Facts {
+    /// Of the image that the builder made for the scenario, and of this host.
+    pub fn gather(runner: &Runner, scenario: &Scenario, image: &str, rounds: u32) -> Result<Self> {
+        let built = runner.built(scenario, image);
+        Ok(Self {
+            image_bytes: fs::metadata(&built)
+                .with_context(|| built.display().to_string())?
+                .len(),
+            qemu: process::output(runner.tools().qemu().arg("--version"))?
+                .split_whitespace()
+                .nth(3)
+                .context("QEMU says its version")?
+                .to_owned(),
+            rounds,
+        })
+    }
+}
+
+/// Puts a part with its heading into `tests/bench/RESULTS.md`, instead of the one that has begun with the same word.
+pub fn publish(part: &str) -> Result<()> {
+    let path = image::workspace().join("tests/bench/RESULTS.md");
+    let old = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    fs::write(&path, with_part(&old, part)).with_context(|| path.display().to_string())
+}
+
+/// The page `old` with `part` at its place, or at the end.
+fn with_part(old: &str, part: &str) -> String {
+    let word = |part: &str| part.split_whitespace().nth(1).map(str::to_owned);
+    let mut parts: Vec<String> = Vec::new();
+    for line in old.lines() {
+        if line.starts_with("# ") || parts.is_empty() {
+            parts.push(String::new());
+        }
+        if let Some(last) = parts.last_mut() {
+            last.push_str(line);
+            last.push('\n');
+        }
+    }
+    let part = format!("{}\n", part.trim_end());
+    match parts.iter_mut().find(|other| word(other) == word(&part)) {
+        Some(place) => *place = part,
+        None => parts.push(part),
+    }
+    let parts: Vec<&str> = parts.iter().map(|part| part.trim_end()).collect();
+    format!("{}\n", parts.join("\n\n"))
+}
 
 /// Shows one backend's figures.
 pub fn show(run: &Run) {
@@ -72,7 +122,7 @@ pub fn compare(linux: &Run, ours: &Run, facts: &Facts) -> Result<String> {
         cost.push(processor(*job, theirs, own));
     }
     let mut page = String::from("# Block: the driver domain against Linux blkback in Dom0\n\n");
-    page += &provenance(linux, facts)?;
+    page += &provenance("block", &linux.values, facts)?;
     page += "\nHow this is measured, and what it does not say: [README.md](README.md).\n";
     page += "\n## What the guest sees\n\n";
     page += &table(&["", "Linux", "ours", "ratio", "goal", "", "spread"], &against);
@@ -193,8 +243,9 @@ fn size(ours: &Run, facts: &Facts) -> Result<Vec<Row>> {
     ])
 }
 
-fn provenance(linux: &Run, facts: &Facts) -> Result<String> {
-    let value = |name: &str| linux.values.get(name).map_or("?", String::as_str);
+/// What was run, when, of which versions.
+pub fn provenance(what: &str, values: &BTreeMap<String, String>, facts: &Facts) -> Result<String> {
+    let value = |name: &str| values.get(name).map_or("?", String::as_str);
     let git = |arguments: &[&str]| -> Result<String> {
         let mut git = Command::new("git");
         let said = process::output(git.current_dir(image::workspace()).args(arguments))?;
@@ -211,7 +262,7 @@ fn provenance(linux: &Run, facts: &Facts) -> Result<String> {
     ])?;
     let dirty = if changes.is_empty() { "" } else { ", with changes" };
     Ok(format!(
-        "`cargo xtask bench block --rounds {rounds}`, {date}, at {commit}{dirty}: Xen {xen}, Linux {linux}, QEMU {qemu}, one \
+        "`cargo xtask bench {what} --rounds {rounds}`, {date}, at {commit}{dirty}: Xen {xen}, Linux {linux}, QEMU {qemu}, one \
          processor, 4 ns an instruction; each figure is the mean of {rounds} rounds, the spread is between the extremes, \
          Linux / ours.\n",
         date = process::output(Command::new("date").args(["-u", "+%F"]))?.trim(),
@@ -222,20 +273,20 @@ fn provenance(linux: &Run, facts: &Facts) -> Result<String> {
     ))
 }
 
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     let digits = if value < 100.0 { 1 } else { 0 };
     format!("{value:.digits$}")
 }
 
-fn spread(theirs: Figure, own: Figure) -> String {
+pub fn spread(theirs: Figure, own: Figure) -> String {
     format!("{:.1} % / {:.1} %", theirs.spread * 100.0, own.spread * 100.0)
 }
 
-fn verdict(met: bool) -> String {
+pub fn verdict(met: bool) -> String {
     if met { "met" } else { "**missed**" }.to_owned()
 }
 
-fn table(heads: &[&str], rows: &[Row]) -> String {
+pub fn table(heads: &[&str], rows: &[Row]) -> String {
     let line = |cells: &[&str]| format!("| {} |\n", cells.join(" | "));
     let mut table = line(heads);
     table += &line(&vec!["---"; heads.len()]);
@@ -243,4 +294,19 @@ fn table(heads: &[&str], rows: &[Row]) -> String {
         table += &line(&row.iter().map(String::as_str).collect::<Vec<_>>());
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_replaces_its_own_and_no_other() {
+        let old = "# Block: a\n\nold\n\n## Less\n\nx\n\n# Network: b\n\ny\n";
+        let new = with_part(old, "# Block: c\n\nnew\n");
+        assert_eq!(new, "# Block: c\n\nnew\n\n# Network: b\n\ny\n");
+        let more = with_part(&new, "# Sound: d\n\nz\n\n");
+        assert_eq!(more, format!("{new}\n# Sound: d\n\nz\n"));
+        assert_eq!(with_part(&more, "# Sound: d\n\nz\n"), more);
+    }
 }

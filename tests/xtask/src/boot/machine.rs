@@ -155,7 +155,7 @@ impl Board {
                     "-netdev",
                     "hubport,id=peer,hubid=0",
                     "-device",
-                    &format!("virtio-net-device,netdev=peer,mac={PEER_MAC},bus=virtio-mmio-bus.1,{SENDING}"),
+                    &format!("e1000e,netdev=peer,mac={PEER_MAC},romfile="),
                 ]),
             };
             let device = format!(

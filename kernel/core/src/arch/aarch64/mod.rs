@@ -1,6 +1,7 @@
 //! aarch64, as a Xen guest at EL1.
 
 mod backtrace;
+mod bytes;
 pub(crate) mod cache;
 mod entry;
 mod exception;
@@ -15,6 +16,7 @@ mod timer;
 mod watchdog;
 
 pub(crate) use backtrace::Backtrace;
+pub(crate) use bytes::{BLOCK, copy_bytes, sum_blocks};
 pub(crate) use entry::restart;
 pub(crate) use hypercall::hypercall;
 pub(crate) use machine::{describe, facts};
