@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use etherparse::{NetHeaders, PacketBuilder, PacketHeaders, TransportHeader};
 use outrigger_devices::{BlankChecksum, GsoKind};
 use outrigger_net::checksum::{self, Sum};
+use outrigger_net::flow::{Flow, Place, Segment, WORDS};
 use outrigger_net::packet::{HEAD_BYTES, Mac, Network, Packet};
 use outrigger_net::segment::Segmenter;
 use outrigger_ring::SharedPages;
@@ -114,6 +115,23 @@ fn is_right(frame: &[u8]) -> bool {
     ip_right && stored % 0xffff == right % 0xffff
 }
 
+/// A frame as a segment that may be merged, whatever its checksum.
+fn segment_of(bytes: &[u8]) -> Option<Segment> {
+    let mut words = [0; WORDS];
+    for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
+        *word = u32::from_le_bytes(bytes.try_into().unwrap());
+    }
+    Segment::peek(words, bytes.len())
+}
+
+/// The same, if its checksums are right.
+fn right_segment(bytes: &[u8]) -> Option<Segment> {
+    let segment = segment_of(bytes)?;
+    let mut sum = Sum::new();
+    sum.bytes(&bytes[segment.transport()..]);
+    segment.is_right(sum).then_some(segment)
+}
+
 proptest! {
     #[test]
     fn headers_are_what_the_model_says(wanted in wanted(0..300)) {
@@ -184,6 +202,57 @@ proptest! {
         data[2..4].copy_from_slice(&new);
         // Zero has two faces.
         prop_assert_eq!(u16::from_le_bytes(updated) % 0xffff, u16::from_le_bytes(sum(&data)) % 0xffff);
+    }
+
+    /// Cut and merged again, a frame is what it was; and what is not the next segment is not taken for it.
+    #[test]
+    fn segments_merge_to_what_was_cut(mut wanted in wanted(1500..9000), size in 500u16..1460, flip: (prop::sample::Index, u8)) {
+        (wanted.tcp, wanted.vlan) = (true, None);
+        let mut frame = build(&wanted);
+        let transport = if wanted.v4 { 34 } else { 54 };
+        frame[transport + 13] = 0x18;
+        let packet = peek(&frame);
+        blank(&mut frame, &packet);
+        let kind = if wanted.v4 { GsoKind::TcpV4 } else { GsoKind::TcpV6 };
+        let gso = packet.gso(&frame[..HEAD_BYTES], kind, size).unwrap();
+        let mut segmenter = Segmenter::new(&frame[..HEAD_BYTES], &packet, gso, frame.len()).unwrap();
+        let mut merged: Option<(Flow, Vec<u8>)> = None;
+        for index in 0..segmenter.count() {
+            let payload = &frame[segmenter.payload(index)];
+            let (headers, told) = segmenter.headers(index);
+            let mut sum = told;
+            sum.bytes(payload);
+            let mut bytes = [headers, payload].concat();
+            bytes[transport + 16..transport + 18].copy_from_slice(&sum.finish());
+            let segment = right_segment(&bytes).unwrap();
+            prop_assert_eq!((segment.is_v4(), segment.transport()), (wanted.v4, transport));
+            let mut broken = bytes.clone();
+            broken[transport + flip.0.index(bytes.len() - transport)] ^= 1 << (flip.1 % 8);
+            prop_assert!(right_segment(&broken).is_none());
+            let Some((flow, all)) = &mut merged else {
+                prop_assert_eq!(segment.destination(), Mac(DESTINATION));
+                merged = Some((Flow::new(segment), bytes));
+                continue;
+            };
+            for (at, place) in [(0, Place::Elsewhere), (transport, Place::Elsewhere), (transport + 2, Place::Elsewhere),
+                (transport - 1, Place::Elsewhere), (22 - if wanted.v4 { 0 } else { 1 }, Place::After), (transport + 7, Place::After),
+                (transport + 8, Place::After), (transport + 15, Place::After)] {
+                let mut other = bytes.clone();
+                other[at] ^= 1;
+                prop_assert_eq!(flow.place(&segment_of(&other).unwrap()), place, "byte {}", at);
+            }
+            prop_assert_eq!(flow.place(&segment), Place::Next);
+            flow.add(&segment);
+            prop_assert_eq!(flow.place(&segment), Place::After);
+            all.extend(payload);
+        }
+        let (mut flow, mut all) = merged.unwrap();
+        let (offloads, blank) = flow.offloads();
+        prop_assert_eq!((offloads, blank), (gso, segmenter.blank_checksum()));
+        prop_assert_eq!((flow.bytes(), flow.is_merged()), (frame.len(), segmenter.count() > 1));
+        let (headers, len) = flow.headers();
+        all[..len].copy_from_slice(&headers[..len]);
+        prop_assert_eq!(all, frame);
     }
 
     /// Segments put together again are the frame; each is right in itself.

@@ -1,6 +1,7 @@
 //! Every combination of what a sender leaves undone and what a receiver takes, against frames made by etherparse.
 
 use outrigger_devices::{BlankChecksum, GsoKind, NetLimits, RxChecksum};
+use outrigger_net::checksum::Sum;
 use outrigger_netif::{Checksum, Gso};
 
 use crate::card;
@@ -264,6 +265,63 @@ fn large_frames_from_the_wire() {
         } else {
             let segments: Vec<Vec<u8>> = got.into_iter().map(|got| got.bytes).collect();
             assert_eq!(joined(&segments, true), payload(30_000, 4));
+        }
+        assert_eq!(
+            world.card.borrow().posted(),
+            64,
+            "all pages are back with the card"
+        );
+    }
+}
+
+#[test]
+fn segments_from_the_wire_are_merged_for_those_who_take_them() {
+    let segment = |index: u32| {
+        let mut frame = tcp(PEER, mac(1), true, 1448, index as u8);
+        frame[38..42].copy_from_slice(&(1_000_000 + 1448 * index).to_be_bytes());
+        frame[47] = 0x10;
+        let mut frame = blank(&frame);
+        let at = field(&frame);
+        let mut sum = Sum::new();
+        sum.bytes(&frame[34..]);
+        frame[at..at + 2].copy_from_slice(&sum.finish());
+        frame
+    };
+    for gso in [true, false] {
+        let world = World::new();
+        let mut a = world.guest(
+            1,
+            Options {
+                gso,
+                ..Options::default()
+            },
+        );
+        let mut frames: Vec<Vec<u8>> = (0..8).map(segment).collect();
+        frames[6][1000] ^= 1;
+        for frame in &frames {
+            world.card.borrow_mut().arrive(frame);
+        }
+        world.settle();
+        let got = a.collect();
+        let bytes: Vec<&[u8]> = got.iter().map(|got| got.bytes.as_slice()).collect();
+        if gso {
+            let told: Vec<Checksum> = got.iter().map(|got| got.checksum).collect();
+            assert_eq!(told, [Checksum::Blank, Checksum::Unknown, Checksum::Validated]);
+            let size = Gso {
+                kind: GsoKind::TcpV4,
+                size: 1448,
+            };
+            assert_eq!(got[0].gso, Some(size));
+            let mut whole = frames[0].clone();
+            (1..6).for_each(|index| whole.extend(&frames[index][66..]));
+            let ip_len = (whole.len() - 14) as u16;
+            whole[16..18].copy_from_slice(&ip_len.to_be_bytes());
+            assert_eq!(bytes[0][26..50], whole[26..50]);
+            assert_eq!(bytes[0][52..], whole[52..]);
+            assert_eq!(bytes[1..], [&frames[6], &frames[7]]);
+        } else {
+            assert_eq!(bytes, frames);
+            assert!(got.iter().all(|got| got.checksum == Checksum::Unknown));
         }
         assert_eq!(
             world.card.borrow().posted(),
