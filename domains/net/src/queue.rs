@@ -245,9 +245,9 @@ impl<P: SharedPages + Clone> Queue<P> {
         layout: &Layout,
     ) -> [GrantRef; DATA_SLOTS_MAX] {
         let mut pages = [GrantRef(0); DATA_SLOTS_MAX];
-        for at in 0..layout.count {
+        for (at, page) in pages.iter_mut().enumerate().take(layout.count) {
             let request = self.next_request();
-            pages[at] = request.gref;
+            *page = request.gref;
             let response = RxResponse {
                 id: request.id,
                 offset: headroom,
