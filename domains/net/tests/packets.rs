@@ -9,7 +9,7 @@ use outrigger_net::checksum::{self, Sum};
 use outrigger_net::flow::{Flow, Place, Segment, WORDS};
 use outrigger_net::packet::{HEAD_BYTES, Mac, Network, Packet};
 use outrigger_net::segment::Segmenter;
-use outrigger_ring::SharedPages;
+use outrigger_ring::{SharedPages, last_word};
 use outrigger_xen::DomId;
 use outrigger_xen::fake::FakeXen;
 use proptest::prelude::*;
@@ -118,8 +118,8 @@ fn is_right(frame: &[u8]) -> bool {
 /// A frame as a segment that may be merged, whatever its checksum.
 fn segment_of(bytes: &[u8]) -> Option<Segment> {
     let mut words = [0; WORDS];
-    for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
-        *word = u32::from_le_bytes(bytes.try_into().unwrap());
+    for (word, bytes) in words.iter_mut().zip(bytes.chunks(4)) {
+        *word = last_word(bytes);
     }
     Segment::peek(words, bytes.len())
 }
