@@ -2,6 +2,7 @@
 
 mod console;
 mod disk;
+mod domains;
 mod machine;
 mod medium;
 mod raspi;

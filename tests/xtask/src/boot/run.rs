@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use outrigger::build::{DEFAULT_DEST, Request};
+use outrigger::build::DEFAULT_DEST;
 
 use super::console::{self, Line, Report};
 use super::machine::{self, Board, Kind, Machine, Medium, Software};
 use super::tools::HostTools;
-use super::{Backend, Scenario, Start, medium, raspi, scenarios, tree};
+use super::{Backend, Scenario, Start, domains, medium, raspi, scenarios, tree};
 use crate::initramfs::{Archive, Sources};
 use crate::{dom0_program, fetch, image};
 
@@ -230,7 +230,7 @@ impl Runner {
                 } else {
                     "images"
                 };
-                let built = build_domains(machine, &base, dir, images)?;
+                let built = domains::build(machine, &base, dir, images)?;
                 archive.files_from(&built, DEFAULT_DEST)?;
                 ("block", fs::read(built.join("host.dtb"))?)
             }
@@ -286,22 +286,6 @@ impl Runner {
 /// Where a scenario's files and logs are.
 fn folder(scenario: &Scenario) -> PathBuf {
     image::target_dir().join("boot").join(scenario.name)
-}
-
-/// Lets the image builder make everything that Dom0 needs for the machine file `text`; returns the folder.
-fn build_domains(text: &str, base_dtb: &Path, dir: &Path, images: &str) -> Result<PathBuf> {
-    let machine = dir.join("machine.toml");
-    fs::write(&machine, text)?;
-    let out = dir.join("built");
-    let request = Request {
-        machine,
-        base_dtb: base_dtb.to_owned(),
-        images: image::target_dir().join(images),
-        out: out.clone(),
-        dest: DEFAULT_DEST.to_owned(),
-    };
-    outrigger::build::build(&request)?;
-    Ok(out)
 }
 
 /// A word that nothing in the machine can know but by being told it in this run.

@@ -1,15 +1,17 @@
 //! The scenarios: what is booted, and what must come of it.
 //!
-//! A new one is a constant here (those of the network domain: in `net`) and a script `tests/boot/scenarios/NAME.sh`. The
+//! A new one is a constant here (those of the network domain in `net`, those of a Raspberry Pi 4 in `raspberry_pi`) and a script `tests/boot/scenarios/NAME.sh`. The
 //! script runs in Dom0 with the functions of `tests/boot/dom0` at hand, and reports with `check NAME COMMAND`; each NAME
 //! stands in the constant too, so that a check that was never reached counts as failed. What a guest does is a job,
 //! `tests/boot/guest/jobs/JOB`.
 
 mod net;
+mod raspberry_pi;
 
 use std::time::Duration;
 
 use net::{LAN, NET, NET_MACHINE, NET_NAT};
+use raspberry_pi::{RASPBERRY_PI_4, RASPBERRY_PI_4_BOTH};
 
 use super::{Backend, Content, Disk, Nic, Scenario, Slice, Start, Wire};
 
@@ -284,95 +286,6 @@ devices = ["/virtio_mmio@a003e00", "/virtio_mmio@a003c00"]
 class = "net"
 devices = ["/virtio_mmio@a002e00"]
 "#;
-
-/// The card of a Raspberry Pi 4: what is on it now, a slice for guests, and room. Its size is a power of two, as QEMU wants,
-/// and above 2 GiB, so that it is an SDHC; nearly all of it is a hole.
-const SD_CARD: Disk = Disk {
-    mib: 4096,
-    slices: &[
-        Slice {
-            label: "system",
-            uuid: "0b5a7f2e-4444-4000-8000-000000000001",
-            mib: 24,
-            content: Content::Ext4,
-        },
-        Slice {
-            label: "scratch",
-            uuid: "0b5a7f2e-4444-4000-8000-000000000002",
-            mib: 12,
-            content: Content::Blank,
-        },
-    ],
-    content: Content::Blank,
-    transport: 0,
-    queues: 1,
-};
-
-/// The card slot, without the other controller that shares its interrupt.
-const RASPBERRY_PI_MACHINE: &str = r#"
-board = "raspberrypi-4"
-withhold = ["/soc/mmc@7e300000"]
-
-[domain.block]
-class = "block"
-devices = ["/emmc2bus/mmc@7e340000"]
-log = "info"
-"#;
-
-/// The driver domain on another board's own controller.
-const RASPBERRY_PI_4: Scenario = Scenario {
-    name: "raspberrypi-4",
-    backend: Backend::DriverDomain(RASPBERRY_PI_MACHINE),
-    start: Start::RaspberryPi4,
-    disks: &[SD_CARD],
-    gic: 2,
-    nic: None,
-    fio: false,
-    outrigger: false,
-    checks: &[
-        "driver domain ready",
-        "ext4 with known hashes",
-        "every block of a slice, checked",
-        "attach and detach three times",
-        "xl shutdown of the driver domain",
-    ],
-    timeout: Duration::from_secs(900),
-};
-
-/// Both classes. The network domain has no card of its own: no emulator has the board's.
-const RASPBERRY_PI_BOTH_MACHINE: &str = r#"
-board = "raspberrypi-4"
-withhold = ["/soc/mmc@7e300000"]
-
-[domain.block]
-class = "block"
-devices = ["/emmc2bus/mmc@7e340000"]
-log = "info"
-
-[domain.net]
-class = "net"
-devices = []
-log = "info"
-[domain.net.options]
-segments = ["xenbr0", "private"]
-"#;
-
-/// Both driver domains on that board, with a card that `outrigger image` has written.
-const RASPBERRY_PI_4_BOTH: Scenario = Scenario {
-    name: "raspberrypi-4-both",
-    backend: Backend::DriverDomain(RASPBERRY_PI_BOTH_MACHINE),
-    disks: &[],
-    checks: &[
-        "both driver domains ready",
-        "ext4 on the card's data partition",
-        "guest to guest, and a file each way",
-        "a segment is private",
-        "disk and network in one guest",
-        "xl shutdown of the network domain",
-        "xl shutdown of the driver domain",
-    ],
-    ..RASPBERRY_PI_4
-};
 
 /// What a user sees first.
 pub const DEMO: Scenario = Scenario {
