@@ -17,6 +17,7 @@ use xen_unikernel_abi::grant_table::{
 };
 use xen_unikernel_abi::xen::DOMID_SELF;
 
+use crate::arch::current;
 use crate::survivors::facts::Facts;
 use crate::survivors::{CPU_SLOTS, DMA_SLOTS};
 use crate::window::{self, Held, SLOT, Window};
@@ -137,6 +138,8 @@ impl Grants {
         let mut window = window.borrow_mut();
         let mut slots = slots.peekable();
         while slots.peek().is_some() {
+            // A guest that goes gives back some thousand pages at once, each with work in Xen; the loop has its end.
+            current::alive();
             let mut count = 0;
             for (unmap, slot) in unmaps.iter_mut().zip(&mut slots) {
                 let held = window.held(slot).expect("what is unmapped was mapped");
