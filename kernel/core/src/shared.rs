@@ -136,8 +136,8 @@ impl SharedPages for Shared {
     fn read(&self, at: usize, bytes: &mut [u8]) {
         let from = self.range::<u32>(at, bytes.len().div_ceil(4));
         let (words, rest) = bytes.as_chunks_mut::<4>();
-        // SAFETY: `range` has checked all of them; otherwise as for the single loads.
         let load = |i| {
+            // SAFETY: `range` has checked all of them; otherwise as for the single loads.
             unsafe { AtomicU32::from_ptr(from.add(i)) }
                 .load(Ordering::Relaxed)
                 .to_le_bytes()
