@@ -43,7 +43,8 @@ has_lived() {
 reboot_in_place() {
     before=$(xl domid block)
     xl reboot block
-    wait_for 20 said block "asked to reboot"
+    # It may fail on purpose before it has obeyed, which is a restart, too.
+    wait_for 20 said block "asked to shut down (Reboot)"
     wait_for 20 has_lived 1
     [ "$(xl domid block)" = "$before" ]
 }

@@ -38,6 +38,7 @@ pub const ALL: &[Scenario] = &[
 pub const TESTED: &[Scenario] = &[
     BLOCK,
     BLOCK_FIO,
+    RESTART,
     NET,
     LAN,
     NET_NAT,
