@@ -66,7 +66,9 @@ pub fn run() -> Result<()> {
          | from the fault until every ring is served again, mean | {mean} | | |\n\
          | the same, longest | {longest} | | |\n\
          | longest wait of a request in the guest, its own time included | {latency} | ≤ {GOAL_US} | {met} |\n\
-         | usual wait of a request in the guest (mean, failures included) | {usual} | | |\n"
+         | usual wait of a request in the guest (mean, failures included) | {usual} | | |\n\n\
+         The failures follow each other within milliseconds; each is also written to the console and to XenStore, by the same\n\
+         processor.\n"
     );
     println!("{text}");
     let path = bench.join("RESTART.md");
