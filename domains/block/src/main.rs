@@ -11,12 +11,13 @@ use alloc::vec::Vec;
 
 use log::{error, info};
 use outrigger_block::{Block, Budget};
-use outrigger_core::{Device, Machine};
+use outrigger_core::{Device, Dom0Page, Machine, SURVIVORS_VERSION};
 use outrigger_devices::{BlockDevice, DmaPool};
 use outrigger_xen::Clock;
-use outrigger_xenbus::serve;
+use outrigger_xenbus::{Update, serve};
 
-outrigger_core::image!(run);
+const CLASS: &str = "block";
+outrigger_core::image!(CLASS, run);
 
 fn run(mut machine: Machine) -> ! {
     stop_all(&machine);
@@ -44,9 +45,13 @@ fn run(mut machine: Machine) -> ! {
         machine.xen.domid().0,
         machine.xen.now().0 / 1000
     );
-    let shutdown = serve(&block, machine.store, machine.xen, &mut machine.processor);
+    let update = machine.for_dom0.map(|Dom0Page { page, gref, port }| {
+        let update = Update::new(page, port, CLASS, SURVIVORS_VERSION as u32);
+        (update, gref)
+    });
+    let end = serve(&block, machine.store, machine.xen, &mut machine.processor, update);
     block.quiesce();
-    outrigger_core::obey(shutdown)
+    outrigger_core::obey(end)
 }
 
 /// Stops what an earlier life has left at work, all of it, before memory is given to any.

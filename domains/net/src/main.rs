@@ -10,13 +10,14 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use log::{error, info};
-use outrigger_core::{Device, Machine, Shared, Xen};
+use outrigger_core::{Device, Dom0Page, Machine, SURVIVORS_VERSION, Shared, Xen};
 use outrigger_devices::{DmaMemory, DmaPool, NetDevice};
 use outrigger_net::{Buffer, Net};
 use outrigger_xen::Clock;
-use outrigger_xenbus::serve;
+use outrigger_xenbus::{Update, serve};
 
-outrigger_core::image!(run);
+const CLASS: &str = "net";
+outrigger_core::image!(CLASS, run);
 
 /// Pages for frames, of all cards and guests together.
 const BUFFERS: usize = 1024;
@@ -57,9 +58,13 @@ fn run(mut machine: Machine) -> ! {
         machine.xen.domid().0,
         machine.xen.now().0 / 1000
     );
-    let shutdown = serve(&net, machine.store, machine.xen, &mut machine.processor);
+    let update = machine.for_dom0.map(|Dom0Page { page, gref, port }| {
+        let update = Update::new(page, port, CLASS, SURVIVORS_VERSION as u32);
+        (update, gref)
+    });
+    let end = serve(&net, machine.store, machine.xen, &mut machine.processor, update);
     net.quiesce();
-    outrigger_core::obey(shutdown)
+    outrigger_core::obey(end)
 }
 
 /// Stops what an earlier life has left at work, all of it, before memory is given to any.

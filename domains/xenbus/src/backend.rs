@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use outrigger_ring::SharedPages;
 use outrigger_xen::xenstore::{WatchEvent, XenStore, XsError};
-use outrigger_xen::{Instant, Shutdown};
+use outrigger_xen::{GrantRef, Instant, Port, Shutdown};
 
 use crate::device::Device;
 use crate::join::join_all;
@@ -34,6 +34,8 @@ pub struct Backend<'a, P: SharedPages, C> {
     pub(crate) resumed: RefCell<Vec<Device>>,
     /// When what nobody has claimed is unmapped.
     pub(crate) sweep_at: Cell<Option<Instant>>,
+    /// How Dom0 reaches what takes new images.
+    pub(crate) updates: Cell<Option<(GrantRef, Port)>>,
 }
 
 /// What the watches told of others than single devices.
@@ -55,7 +57,13 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
             shutdown: Cell::new(None),
             resumed: RefCell::default(),
             sweep_at: Cell::new(None),
+            updates: Cell::new(None),
         }
+    }
+
+    /// Tells Dom0, in due time, where new images are taken.
+    pub fn offer_updates(&self, gref: GrantRef, port: Port) {
+        self.updates.set(Some((gref, port)));
     }
 
     /// The moment at which [`run`](Self::run) wants to be polled although nothing has happened.
@@ -111,6 +119,7 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
             // After the devices: a guest may be waiting for its disk.
             if !core::mem::replace(&mut advertised, true) {
                 power::advertise(self.store).await;
+                power::announce_updates(self.store, self.updates.get()).await;
             }
             if told.shutdown
                 && let Some(request) = power::take(self.store).await

@@ -40,6 +40,7 @@ pub use backend::Backend;
 pub use class::{DeviceClass, DeviceId, Refusal};
 pub use machine::{HOLD, LINGER, Phase, Seen, Step, decide};
 pub use nodes::Nodes;
+pub use outrigger_update::Update;
 pub use resume::Host;
 pub use serve::{Service, TurnOutcome, serve};
 

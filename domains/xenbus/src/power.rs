@@ -1,8 +1,12 @@
 //! The toolstack's wishes for the domain itself (`control/shutdown`).
 
+use alloc::format;
+use alloc::string::ToString;
+
 use outrigger_ring::SharedPages;
-use outrigger_xen::Shutdown;
+use outrigger_update::NODES;
 use outrigger_xen::xenstore::{XenStore, XsError};
+use outrigger_xen::{GrantRef, Port, Shutdown};
 
 use crate::join::join_all;
 
@@ -18,6 +22,20 @@ pub(crate) async fn advertise<P: SharedPages>(store: &XenStore<P>) {
     {
         if let Err(error) = result {
             log::warn!("{path}: {error}");
+        }
+    }
+}
+
+/// Tells Dom0 where new images are taken: the nodes of a libxenvchan.
+pub(crate) async fn announce_updates<P: SharedPages>(store: &XenStore<P>, updates: Option<(GrantRef, Port)>) {
+    let Some((GrantRef(gref), Port(port))) = updates else {
+        return;
+    };
+    let nodes = [("ring-ref", gref), ("event-channel", port)]
+        .map(|(name, number)| (format!("{NODES}/{name}"), number.to_string()));
+    for written in join_all(nodes.iter().map(|(path, number)| store.write(path, number))).await {
+        if let Err(error) = written {
+            log::warn!("{NODES}: {error}");
         }
     }
 }

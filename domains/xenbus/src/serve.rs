@@ -3,8 +3,9 @@
 use core::pin::pin;
 
 use outrigger_ring::SharedPages;
+use outrigger_update::Update;
 use outrigger_xen::xenstore::{XenStore, poll_once};
-use outrigger_xen::{Cpu, Instant, Shutdown, Wake};
+use outrigger_xen::{Cpu, End, EventChannels, GrantRef, Instant, Wake};
 
 use crate::{Backend, DeviceClass, Host};
 
@@ -29,18 +30,24 @@ pub trait Service: DeviceClass {
     fn has_work(&self) -> bool;
 }
 
-/// Serves until the toolstack asks the domain to end, and returns what it asked for.
-pub fn serve<P: SharedPages>(
+/// Serves until Dom0 asks for something else, and returns what it asked for. `update` is where new images come in, and how
+/// Dom0 maps its page.
+pub fn serve<P: SharedPages, H: Host<P> + EventChannels>(
     service: &impl Service,
     store: &XenStore<P>,
-    host: &dyn Host<P>,
+    host: &H,
     cpu: &mut impl Cpu,
-) -> Shutdown {
+    update: Option<(Update<P>, GrantRef)>,
+) -> End {
     /// Has always passed: waiting for it only collects what is there.
     const NOW: Instant = Instant(0);
     let control = Backend::new(store, host, service);
     // Before XenStore: guests are waiting.
     control.resume();
+    if let Some((update, gref)) = &update {
+        control.offer_updates(*gref, update.port());
+    }
+    let update = update.map(|(update, _)| update);
     cpu.be_watched();
     let mut control_plane = pin!(control.run());
     let mut wake = Wake::default();
@@ -53,18 +60,24 @@ pub fn serve<P: SharedPages>(
             control.poke();
         }
         look |= turn.other_events && store.poll();
+        let update_at = update.as_ref().and_then(Update::deadline);
+        if (turn.other_events || update_at.is_some())
+            && let Some(image) = update.as_ref().and_then(|update| update.turn(host, host.now()))
+        {
+            return End::Update(image);
+        }
         look |= control.is_poked() || control.next_deadline().is_some_and(|at| at <= host.now());
         if look {
             let _ = poll_once(control_plane.as_mut());
             look = store.poll();
         }
         if let Some(shutdown) = control.take_shutdown() {
-            return shutdown;
+            return End::Shutdown(shutdown);
         }
         wake = cpu.wait(if turn.more_work || look || service.has_work() {
             Some(NOW)
         } else {
-            let deadlines = [turn.deadline, control.next_deadline(), control.sweep()];
+            let deadlines = [turn.deadline, control.next_deadline(), control.sweep(), update_at];
             deadlines.into_iter().flatten().min()
         });
     }

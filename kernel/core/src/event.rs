@@ -58,6 +58,14 @@ impl Events {
         }
     }
 
+    /// A port for `remote` to bind to.
+    pub(crate) fn alloc_unbound(&self, remote: DomId) -> Result<Port, EventError> {
+        let port = hypercalls::evtchn_alloc_unbound(remote).map_err(|Errno(errno)| EventError(errno))?;
+        self.facts.note_port(port, true);
+        self.unmask(port);
+        Ok(port)
+    }
+
     /// Lets a port's events through.
     pub(crate) fn unmask(&self, port: Port) {
         let Port(port) = port;

@@ -344,6 +344,22 @@ impl Grants {
         }
     }
 
+    /// Grants a page of ours to `dom`, for as long as the domain lives. There is one such page.
+    pub(crate) fn offer(&self, dom: DomId, page: &Shared) -> GrantRef {
+        // Behind those of `bus_addresses`.
+        let gref = GNTTAB_NR_RESERVED_ENTRIES + BATCH as u32;
+        self.write_own(gref, dom, page);
+        GrantRef(gref)
+    }
+
+    /// The entry: flags u16, domid u16, frame u32. The frame is written before the flags make it valid.
+    fn write_own(&self, gref: u32, dom: DomId, page: &Shared) {
+        let entry = gref as usize * size_of::<abi::GrantEntryV1>();
+        self.own.store_u32(entry + 4, page.gfn() as u32);
+        self.own.store_u16(entry + 2, dom.0);
+        self.own.release_u16(entry, GTF_permit_access);
+    }
+
     /// The bus addresses of our own `pages`, in order: each is granted to ourselves and mapped for a moment, which is how a
     /// domain without an IOMMU learns where its memory really is (PROVEN.md, the first find). `self_domid` is our real
     /// number: Xen refuses `DOMID_SELF` here.
@@ -351,11 +367,7 @@ impl Grants {
         for pages in pages.chunks(BATCH) {
             let mut requests = Vec::with_capacity(pages.len());
             for (gref, page) in (GNTTAB_NR_RESERVED_ENTRIES..).zip(pages) {
-                // The entry: flags u16, domid u16, frame u32. The frame is written before the flags make it valid.
-                let entry = gref as usize * size_of::<abi::GrantEntryV1>();
-                self.own.store_u32(entry + 4, page.gfn() as u32);
-                self.own.store_u16(entry + 2, self_domid.0);
-                self.own.release_u16(entry, GTF_permit_access);
+                self.write_own(gref, self_domid, page);
                 requests.push(MapRequest {
                     gref: GrantRef(gref),
                     access: Access::ReadWrite,

@@ -3,10 +3,10 @@
 use core::ffi::c_void;
 use core::ptr::from_mut;
 
-use outrigger_xen::Port;
+use outrigger_xen::{DomId, Port};
 use xen_unikernel_abi::event_channel::{
-    EVTCHNOP_bind_interdomain, EVTCHNOP_close, EVTCHNOP_send, EVTCHNOP_unmask, EvtchnBindInterdomain,
-    EvtchnClose, EvtchnSend, EvtchnUnmask,
+    EVTCHNOP_alloc_unbound, EVTCHNOP_bind_interdomain, EVTCHNOP_close, EVTCHNOP_send, EVTCHNOP_unmask,
+    EvtchnAllocUnbound, EvtchnBindInterdomain, EvtchnClose, EvtchnSend, EvtchnUnmask,
 };
 use xen_unikernel_abi::grant_table::{GnttabCopy, GnttabMapGrantRef, GnttabUnmapGrantRef};
 use xen_unikernel_abi::hvm::{HVMOP_get_param, XenHvmParam};
@@ -66,6 +66,17 @@ pub(crate) fn evtchn_close(port: Port) {
 /// Xen writes the local port into `bind`.
 pub(crate) fn evtchn_bind_interdomain(bind: &mut EvtchnBindInterdomain) -> Result<(), Errno> {
     with(__HYPERVISOR_event_channel_op, EVTCHNOP_bind_interdomain, bind)
+}
+
+/// A port that `remote` may bind to.
+pub(crate) fn evtchn_alloc_unbound(remote: DomId) -> Result<Port, Errno> {
+    let mut alloc = EvtchnAllocUnbound {
+        dom: DOMID_SELF,
+        remote_dom: remote.0,
+        ..Default::default()
+    };
+    with(__HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, &mut alloc)?;
+    Ok(Port(alloc.port))
 }
 
 /// Structures of which a grant table operation takes an array.

@@ -33,6 +33,8 @@ mod event;
 #[cfg(target_os = "none")]
 mod grant;
 #[cfg(target_os = "none")]
+mod header;
+#[cfg(target_os = "none")]
 mod heap;
 #[cfg(target_os = "none")]
 mod hypercalls;
@@ -55,18 +57,25 @@ use machine::start;
 pub use {
     arch::current::Processor,
     dma::Pool,
-    machine::{Device, Machine},
+    header::Header,
+    machine::{Device, Dom0Page, Machine},
     power::{obey, stop},
     registers::Registers,
     restart::restart,
     shared::Shared,
+    survivors::facts::VERSION as SURVIVORS_VERSION,
     xen::Xen,
 };
 
-/// Names the image's one function, `fn(Machine) -> !`.
+/// Names the image's class and its one function, `fn(Machine) -> !`.
 #[macro_export]
 macro_rules! image {
-    ($main:path) => {
+    ($class:expr, $main:path) => {
+        #[allow(unsafe_code)]
+        #[unsafe(link_section = ".head.header")]
+        #[used]
+        static HEADER: $crate::Header = $crate::Header::new($class);
+
         #[allow(unsafe_code)]
         #[unsafe(no_mangle)]
         fn outrigger_main(machine: $crate::Machine) -> ! {

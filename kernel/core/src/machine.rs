@@ -11,7 +11,7 @@ use log::{LevelFilter, error, info, warn};
 use outrigger_devices::DmaReach;
 use outrigger_ring::SharedPages;
 use outrigger_xen::xenstore::{XenStore, poll_once};
-use outrigger_xen::{Clock, Cpu, DomId, Ended, EventChannels, Instant, PAGE_SIZE, Port};
+use outrigger_xen::{Clock, Cpu, DomId, Ended, EventChannels, GrantRef, Instant, PAGE_SIZE, Port};
 use xen_unikernel_abi::memory::{XENMAPSPACE_grant_table, XENMAPSPACE_shared_info};
 
 use crate::event::{self, Events};
@@ -20,6 +20,8 @@ use crate::survivors::addresses::Addresses;
 use crate::survivors::facts::Facts;
 use crate::survivors::records::Records;
 use crate::{Pool, Processor, Registers, Shared, Xen, arch, console, hypercalls, restart, survivors};
+
+const DOM0: DomId = DomId(0);
 
 /// A passed-through device, found in the image's own device tree.
 #[derive(Debug)]
@@ -65,6 +67,17 @@ impl Device {
     }
 }
 
+/// A page that Dom0 may map, and a port that it may bind to: for who hands over a new image.
+#[derive(Debug)]
+pub struct Dom0Page {
+    /// The page.
+    pub page: Shared,
+    /// How Dom0 maps it.
+    pub gref: GrantRef,
+    /// The port.
+    pub port: Port,
+}
+
 /// All that an image has.
 pub struct Machine {
     /// The command line (`extra=` in the xl configuration).
@@ -79,6 +92,8 @@ pub struct Machine {
     pub dma: &'static Pool,
     /// Devices, in the order of their names.
     pub devices: Vec<Device>,
+    /// What Dom0 may map; `None` if Xen has no port left.
+    pub for_dom0: Option<Dom0Page>,
 }
 
 impl Machine {
@@ -187,6 +202,11 @@ pub(crate) fn start(device_tree: usize, is_first_life: bool) -> ! {
         life: facts.life(),
         ended,
     }));
+    let for_dom0 = xen.events.alloc_unbound(DOM0).ok().map(|port| {
+        let page = region.part(survivors::FOR_DOM0, PAGE_SIZE);
+        let gref = xen.grants.offer(DOM0, &page);
+        Dom0Page { page, gref, port }
+    });
     let pages = description.pages;
     if is_first_life {
         facts.set_own_pages(pages.next_gfn());
@@ -209,6 +229,7 @@ pub(crate) fn start(device_tree: usize, is_first_life: bool) -> ! {
         processor,
         dma,
         devices: description.devices,
+        for_dom0,
     };
     // SAFETY: `image!` defines it with this signature; without it the image does not link.
     unsafe { outrigger_main(machine) }

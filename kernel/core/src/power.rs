@@ -1,9 +1,9 @@
 //! How the domain ends.
 
-use outrigger_xen::Shutdown;
+use outrigger_xen::{End, Shutdown};
 use xen_unikernel_abi::sched::{SHUTDOWN_crash, SHUTDOWN_poweroff, SHUTDOWN_reboot};
 
-use crate::restart::restart;
+use crate::restart::{restart, update};
 use crate::{arch, hypercalls};
 
 /// Ends the domain for good. Every device has been quieted before, or has no DMA in flight.
@@ -16,10 +16,11 @@ pub fn stop(why: Shutdown) -> ! {
     arch::current::halt()
 }
 
-/// Does what the toolstack has asked for. A reboot is a restart in place, which guests do not notice.
-pub fn obey(request: Shutdown) -> ! {
-    match request {
-        Shutdown::Reboot => restart("asked to reboot"),
-        Shutdown::PowerOff | Shutdown::Halt | Shutdown::Crash => stop(request),
+/// Does what Dom0 has asked for. A reboot is a restart in place, and so is an update: guests notice neither.
+pub fn obey(end: End) -> ! {
+    match end {
+        End::Update(image) => update(image),
+        End::Shutdown(Shutdown::Reboot) => restart("asked to reboot"),
+        End::Shutdown(why) => stop(why),
     }
 }

@@ -4,6 +4,7 @@
 //! among the survivors, and the domain begins again from its entry. What cannot be begun again (the survivors themselves
 //! are senseless, or one life after another fails at once) ends the domain, so that `xl` applies its `on_crash`.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -52,7 +53,20 @@ pub fn restart(why: &str) -> ! {
     end(format_args!("{why}"), core::iter::empty(), true)
 }
 
+/// This life ends, and the next one's program is another `image`, which was looked at: it is an image of this class that
+/// knows these survivors.
+pub(crate) fn update(image: Vec<u8>) -> ! {
+    let facts = note(format_args!("updated"), core::iter::empty(), true);
+    arch::current::replace(image, facts.device_tree())
+}
+
 fn end(reason: fmt::Arguments<'_>, trace: impl Iterator<Item = u64>, blameless: bool) -> ! {
+    let facts = note(reason, trace, blameless);
+    arch::current::restart(facts.device_tree())
+}
+
+/// Notes the end of this life.
+fn note(reason: fmt::Arguments<'_>, trace: impl Iterator<Item = u64>, blameless: bool) -> Facts<Shared> {
     static ENDING: AtomicU32 = AtomicU32::new(0);
     arch::current::mask_interrupts();
     let attempt = ENDING.fetch_add(1, Ordering::Relaxed);
@@ -71,7 +85,7 @@ fn end(reason: fmt::Arguments<'_>, trace: impl Iterator<Item = u64>, blameless: 
     if !STARTED.load(Ordering::Relaxed) && is_loop(&facts, now) {
         stop(format_args!("again and again before it had begun"));
     }
-    arch::current::restart(facts.device_tree())
+    facts
 }
 
 /// The end of the domain.

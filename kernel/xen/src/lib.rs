@@ -29,7 +29,7 @@ pub use event::{EventChannels, EventError, Port};
 pub use grant::{
     Access, CopyOp, CopySide, DmaMap, GrantError, GrantRef, GrantTable, MapRequest, MappedPages,
 };
-pub use shutdown::Shutdown;
+pub use shutdown::{End, Shutdown};
 pub use survivors::{Ended, Key, RESTART_STATE, Survivors};
 
 /// A domain's number.

@@ -182,6 +182,7 @@ impl Sources {
                 "usr/bin/xenstore-rm",
                 "usr/bin/xenstore-chmod",
                 "usr/bin/xenstore-watch",
+                "usr/bin/vchan-socket-proxy",
                 LIBGCC,
             ],
         )?;

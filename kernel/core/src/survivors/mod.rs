@@ -19,8 +19,10 @@ pub(crate) const FACTS: usize = 0x1000;
 /// The batch of mappings that Xen is working on, and the batch of unmappings.
 pub(crate) const MAPS: usize = 0x2000;
 pub(crate) const UNMAPS: usize = 0x3000;
+/// What Dom0 may map of us. It stays granted, for a client that is late in letting go.
+pub(crate) const FOR_DOM0: usize = 0x4000;
 /// Machine addresses of our own pages.
-pub(crate) const ADDRESSES: usize = 0x4000;
+pub(crate) const ADDRESSES: usize = 0x5000;
 pub(crate) const CPU_WINDOW: usize = ADDRESSES + 8 * OWN_PAGES;
 pub(crate) const DMA_WINDOW: usize = CPU_WINDOW + SLOT * CPU_SLOTS;
 pub(crate) const RECORDS: usize = DMA_WINDOW + SLOT * DMA_SLOTS;

@@ -27,6 +27,7 @@ pub const ALL: &[Scenario] = &[
     U_BOOT,
     DOM0LESS,
     REATTACH,
+    UPDATE,
     RASPBERRY_PI_4,
     RASPBERRY_PI_4_BOTH,
     DEMO,
@@ -45,6 +46,7 @@ pub const TESTED: &[Scenario] = &[
     U_BOOT,
     DOM0LESS,
     REATTACH,
+    UPDATE,
     RASPBERRY_PI_4,
 ];
 
@@ -271,6 +273,30 @@ const REATTACH: Scenario = Scenario {
         "network cards are plugged in again",
         "disks are plugged in again",
         "what is served is left alone",
+    ],
+    timeout: Duration::from_secs(300),
+};
+
+/// Restarts in place and live updates that Dom0 asks for, while a guest writes and reads.
+const UPDATE: Scenario = Scenario {
+    name: "update",
+    backend: Backend::DriverDomain(NET_MACHINE),
+    start: Start::Qemu,
+    disks: &[SYSTEM_DISK],
+    gic: 3,
+    nic: Some(Nic {
+        transport: 23,
+        wire: Wire::Gateway,
+    }),
+    fio: false,
+    outrigger: true,
+    checks: &[
+        "both driver domains ready",
+        "restart in place",
+        "update to another image",
+        "what cannot be taken is refused",
+        "updates again",
+        "xl shutdown of the driver domain",
     ],
     timeout: Duration::from_secs(300),
 };

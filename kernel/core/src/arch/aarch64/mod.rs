@@ -17,7 +17,7 @@ mod watchdog;
 
 pub(crate) use backtrace::Backtrace;
 pub(crate) use bytes::{BLOCK, copy_bytes, sum_blocks};
-pub(crate) use entry::restart;
+pub(crate) use entry::{replace, restart};
 pub(crate) use hypercall::hypercall;
 pub(crate) use machine::{describe, facts};
 pub use processor::Processor;
