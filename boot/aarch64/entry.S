@@ -36,48 +36,6 @@ outrigger_restart:
     msr     sctlr_el1, x1
     isb
 
-// outrigger_replace(device tree, image, its length, mover) -> !: a life ends, and the next one's program is another. The image
-// and a copy of outrigger_mover lie behind what is written over; both were written back to memory.
-.global outrigger_replace
-outrigger_replace:
-    msr     daifset, #15
-    msr     cntv_ctl_el0, xzr
-    adrp    x5, _start
-    add     x5, x5, #:lo12:_start
-    dsb     sy
-    ldr     x4, =0x30d01808         // as above
-    msr     sctlr_el1, x4
-    isb
-    ic      iallu
-    dsb     sy
-    isb
-    br      x3
-
-// What caches hold of the place goes to memory first, so that nothing of it comes later, over the new image.
-.global outrigger_mover
-.global outrigger_mover_end
-outrigger_mover:
-    add     x6, x5, x2
-    mov     x7, x5
-1:  dc      civac, x7
-    add     x7, x7, #16
-    cmp     x7, x6
-    b.lo    1b
-    dsb     sy
-    mov     x7, x5
-2:  ldp     x8, x9, [x1], #16
-    stp     x8, x9, [x7], #16
-    cmp     x7, x6
-    b.lo    2b
-    dsb     sy
-    ic      iallu
-    dsb     sy
-    isb
-    add     x5, x5, #96
-    br      x5
-.balign 8
-outrigger_mover_end:
-
 start:
     mov     x19, x0
     adr     x1, _start
@@ -174,6 +132,48 @@ early_block:
     dc      ivac, x4
     dsb     sy
     ret
+
+// outrigger_replace(device tree, image, its length, mover) -> !: a life ends, and the next one's program is another. The image
+// and a copy of outrigger_mover lie behind what is written over; both were written back to memory.
+.global outrigger_replace
+outrigger_replace:
+    msr     daifset, #15
+    msr     cntv_ctl_el0, xzr
+    adrp    x5, _start
+    add     x5, x5, #:lo12:_start
+    dsb     sy
+    ldr     x4, =0x30d01808         // as above
+    msr     sctlr_el1, x4
+    isb
+    ic      iallu
+    dsb     sy
+    isb
+    br      x3
+
+// What caches hold of the place goes to memory first, so that nothing of it comes later, over the new image.
+.global outrigger_mover
+.global outrigger_mover_end
+outrigger_mover:
+    add     x6, x5, x2
+    mov     x7, x5
+1:  dc      civac, x7
+    add     x7, x7, #16
+    cmp     x7, x6
+    b.lo    1b
+    dsb     sy
+    mov     x7, x5
+2:  ldp     x8, x9, [x1], #16
+    stp     x8, x9, [x7], #16
+    cmp     x7, x6
+    b.lo    2b
+    dsb     sy
+    ic      iallu
+    dsb     sy
+    isb
+    add     x5, x5, #96
+    br      x5
+.balign 8
+outrigger_mover_end:
 
 // Exception vectors. Only the watchdog's interrupt is expected (all others are masked in the GIC while the program runs);
 // whatever else comes is a fault, whose registers go to outrigger_exception, which does not return.

@@ -175,6 +175,7 @@ impl Sources {
                 "usr/lib/xen-4.20/bin/xen-init-dom0",
                 "usr/lib/xen-4.20/bin/init-dom0less",
                 "usr/lib/xen-4.20/bin/libxl-save-helper",
+                "usr/lib/xen-4.20/bin/vchan-socket-proxy",
                 "usr/bin/xenstore-read",
                 "usr/bin/xenstore-write",
                 "usr/bin/xenstore-ls",
@@ -182,7 +183,6 @@ impl Sources {
                 "usr/bin/xenstore-rm",
                 "usr/bin/xenstore-chmod",
                 "usr/bin/xenstore-watch",
-                "usr/bin/vchan-socket-proxy",
                 LIBGCC,
             ],
         )?;
