@@ -34,8 +34,8 @@ pub struct Update<P> {
 enum Stage {
     /// The message, as far as it has come.
     Message(Vec<u8>),
-    /// The image, as far as it has come.
-    Image(Message, Vec<u8>),
+    /// The image, as far as it has come, and the hash of that: all at once would keep the data path waiting.
+    Image(Message, Vec<u8>, Sha256),
     /// Refused: whatever else comes is not looked at.
     Refused,
     /// Taken: the restart waits for the client to have read so, or for this moment.
@@ -113,20 +113,22 @@ impl<P: SharedPages> Update<P> {
                 return None;
             }
             match begin(message) {
-                Ok((message, image)) => *stage = Stage::Image(message, image),
+                Ok((message, image)) => *stage = Stage::Image(message, image, Sha256::new()),
                 Err(why) => return Some(refuse(stage, &why)),
             }
         }
-        let Stage::Image(message, image) = stage else {
+        let Stage::Image(message, image, hash) = stage else {
             return None;
         };
         let wanted = message.length as usize - image.len();
         // Room for all of it was made.
-        image.extend_from_slice(&bytes[..bytes.len().min(wanted)]);
+        let bytes = &bytes[..bytes.len().min(wanted)];
+        image.extend_from_slice(bytes);
+        hash.update(bytes);
         if image.len() < message.length as usize {
             return None;
         }
-        match self.judge(message, image) {
+        match self.judge(message, image, mem::take(hash)) {
             Ok(()) => {
                 *stage = Stage::Taken(mem::take(image), now.after(PATIENCE));
                 Some(format!("{ACCEPTED}\n"))
@@ -136,8 +138,8 @@ impl<P: SharedPages> Update<P> {
     }
 
     /// Whether a complete image may take this one's place.
-    fn judge(&self, message: &Message, image: &[u8]) -> Result<(), String> {
-        if Sha256::digest(image)[..] != message.sha256 {
+    fn judge(&self, message: &Message, image: &[u8], hash: Sha256) -> Result<(), String> {
+        if hash.finalize()[..] != message.sha256 {
             return Err("its SHA-256 is not the one that was announced".into());
         }
         let header = Header::read(image).map_err(String::from)?;
