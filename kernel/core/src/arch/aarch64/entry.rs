@@ -41,15 +41,13 @@ pub(crate) fn replace(image: Vec<u8>, device_tree: u64) -> ! {
     let mover = unsafe { slice::from_raw_parts(start, end as usize - start as usize) };
     let len = image.len().next_multiple_of(16);
     let mut words = Vec::<u64>::with_capacity((len + mover.len()) / 8);
-    let padding = core::iter::repeat_n(&0, len - image.len());
-    let mut bytes = image.iter().chain(padding).chain(mover).copied();
-    while let Some(first) = bytes.next() {
-        let mut word = [first, 0, 0, 0, 0, 0, 0, 0];
-        word[1..]
-            .iter_mut()
-            .zip(&mut bytes)
-            .for_each(|(to, byte)| *to = byte);
-        words.push(u64::from_le_bytes(word));
+    for (bytes, end) in [(&image[..], len), (mover, len + mover.len())] {
+        let (whole, rest) = bytes.as_chunks();
+        words.extend(whole.iter().map(|word| u64::from_le_bytes(*word)));
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        words.extend((!rest.is_empty()).then_some(u64::from_le_bytes(last)));
+        words.resize(end / 8, 0);
     }
     let staged = words.as_ptr();
     // Read with the caches off.
