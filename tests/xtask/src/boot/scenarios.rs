@@ -48,6 +48,7 @@ pub const TESTED: &[Scenario] = &[
     REATTACH,
     UPDATE,
     RASPBERRY_PI_4,
+    RASPBERRY_PI_4_BOTH,
 ];
 
 /// A partitioned disk: two file systems and a blank slice.
