@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use outrigger_block::{Block, Budget};
 use outrigger_ring::SharedPages;
-use outrigger_xen::fake::{Crash, Device};
+use outrigger_xen::fake::{Crash, Device, at_each_step};
 use outrigger_xen::{GrantRef, Key, Survivors, Wake};
 use outrigger_xenbus::Backend;
 
@@ -439,14 +439,13 @@ fn when(options: Options, act: Act) -> u64 {
     others.steps[SCRIPT.iter().position(|other| *other == act).expect("an act")]
 }
 
-fn every_step(options: Options, max_segments: usize, from: u64) {
+fn every_step(test: &str, options: Options, max_segments: usize, from: u64) {
     let steps = play(options, max_segments, &[]);
     assert!(steps > from + 500, "{steps} steps are few");
-    for at in from..=steps {
+    at_each_step(test, from, steps, |at| {
         // Fails twice: the second time while it recovers, or later.
-        println!("{at} of {steps}");
         play(options, max_segments, &[at, 1 + at * 31 % 97]);
-    }
+    });
 }
 
 #[test]
@@ -455,7 +454,7 @@ fn at_every_step_with_persistent_grants() {
         first: u32::MAX - 9,
         ..Options::default()
     };
-    every_step(options, 126, 1);
+    every_step("crash::at_every_step_with_persistent_grants", options, 126, 1);
 }
 
 #[test]
@@ -466,7 +465,8 @@ fn at_every_step_without_persistent_grants() {
         ..Options::default()
     };
     // Each request of more than three pages is several of the device's.
-    every_step(options, 3, when(options, Act::Connected));
+    let test = "crash::at_every_step_without_persistent_grants";
+    every_step(test, options, 3, when(options, Act::Connected));
 }
 
 #[test]
@@ -476,7 +476,8 @@ fn at_every_step_with_several_rings() {
         order: 1,
         ..Options::default()
     };
-    every_step(options, 126, when(options, Act::Connected));
+    let test = "crash::at_every_step_with_several_rings";
+    every_step(test, options, 126, when(options, Act::Connected));
 }
 
 /// What one word of a record became makes no difference, or the disk is given up with an error: nothing is guessed.
