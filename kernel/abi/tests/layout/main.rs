@@ -41,6 +41,8 @@ fn the_crate_is_as_the_golden_list_says() {
 
 /// What the crate declares of its own, and where that is checked instead.
 const NOT_XENS: &[&str] = &[
+    // A macro of one argument, which it hands on.
+    "XENMEMF_address_bits",
     // Asserted against the structures in blkif.rs.
     "SEGMENTS_PER_INDIRECT_PAGE",
     "RequestLayout",
@@ -73,7 +75,8 @@ fn every_declaration_is_in_the_golden_list() {
 /// `layout!`.
 fn declared_name(line: &str) -> Option<&str> {
     let rest = line
-        .strip_prefix("pub const ")
+        .strip_prefix("pub const fn ")
+        .or_else(|| line.strip_prefix("pub const "))
         .or_else(|| line.trim_start().strip_prefix("pub struct "))
         .or_else(|| line.strip_prefix("    struct "))?;
     let end = rest
