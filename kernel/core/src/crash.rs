@@ -1,6 +1,7 @@
 //! For images of tests: lives that fail at random places. `crash=COUNT` on the command line: so many times in all, each a few
-//! milliseconds after a device or a guest has had something to say, at whatever instruction the program is then, in every way there is in turn;
-//! `crash=COUNT,WAY` in one way only.
+//! milliseconds after a device or a guest has had something to say, at whatever instruction the program is then, in every
+//! way there is in turn; `crash=COUNT,WAY` in one way only. The first comes when a guest's device is connected: before that
+//! there is nobody who could notice.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,8 +26,15 @@ pub(crate) struct CrashPoints {
 
 /// In which way to fail, if not in the next.
 static WAY: AtomicU64 = AtomicU64::new(u64::MAX);
+/// A guest's device is, or was, connected.
+static SERVING: AtomicBool = AtomicBool::new(false);
 /// This life's end was wanted.
 static WANTED: AtomicBool = AtomicBool::new(false);
+
+/// Something has been recorded for a next life.
+pub(crate) fn begin() {
+    SERVING.store(true, Ordering::Relaxed);
+}
 
 /// Whether this life's end was wanted.
 pub(crate) fn is_wanted() -> bool {
@@ -56,6 +64,7 @@ impl CrashPoints {
 
     /// The moment to fail at, from `now` on; soon, if it has come while the domain slept.
     pub(crate) fn next(&mut self, now: Instant, busy: bool) -> Option<Instant> {
+        let busy = busy && SERVING.load(Ordering::Relaxed);
         if self.at.is_none() && busy && self.facts.injected() < self.count {
             self.at = Some(now.after(self.random(LATEST)));
         }

@@ -221,6 +221,9 @@ pub(crate) fn start(device_tree: usize, is_first_life: bool) -> ! {
     if let Some(wanted) = option(description.command_line, "crash") {
         let seed = clock.now().0 ^ u64::from(facts.life()) << 32;
         processor.crash_points = crate::crash::CrashPoints::new(facts, wanted, seed);
+        if !xen.records.keys().is_empty() {
+            crate::crash::begin();
+        }
     }
     let machine = Machine {
         command_line: description.command_line,

@@ -102,6 +102,8 @@ impl Survivors for Xen {
 
     fn keep(&self, key: Key, len: usize) -> Option<Shared> {
         let place = self.records.make(key, len)?;
+        #[cfg(feature = "crash-points")]
+        crate::crash::begin();
         Some(self.memory.part(place.start, place.len()))
     }
 
