@@ -27,7 +27,7 @@ pub struct Host {
     pub xs: XenStored,
     pub ts: Toolstack,
     pub dom0: Caller,
-    pub dd: &'static Domain,
+    pub dd: Domain,
     pub disks: Vec<Handle>,
 }
 
@@ -84,9 +84,10 @@ impl World {
         let quiet: &'static Quiet = Box::leak(Box::new(Quiet::new(host.dd.clone())));
         let block: &'static Served = Box::leak(Box::new(Block::new(quiet, Budget::default())));
         host.add_disks(block);
+        let dd: &'static Domain = Box::leak(Box::new(host.dd.clone()));
         let store: &'static XenStore<FakePages> = Box::leak(Box::new(host.xs.client(DD)));
         let backend: &'static Backend<'static, FakePages, Served> =
-            Box::leak(Box::new(Backend::new(store, host.dd, block)));
+            Box::leak(Box::new(Backend::new(store, dd, block)));
         Self {
             life: Life::new(block, store, backend),
             host,
@@ -157,12 +158,12 @@ impl Host {
             xen.domain(domain);
             ts.create_domain(domain);
         }
-        let dd: &'static Domain = Box::leak(Box::new(xen.domain(DD)));
+        let dd = xen.domain(DD);
         Self {
             dom0: xs.by(DomId(0)),
             disks: (0..)
                 .zip(disks)
-                .map(|(irq, limits)| disk::disk(dd, irq, *limits))
+                .map(|(irq, limits)| disk::disk(&dd, irq, *limits))
                 .collect(),
             dd,
             xen,

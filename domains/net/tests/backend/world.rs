@@ -27,7 +27,7 @@ pub struct Host {
     pub xs: XenStored,
     pub ts: Toolstack,
     pub dom0: Caller,
-    pub dd: &'static Domain,
+    pub dd: Domain,
     pub card: Handle,
 }
 
@@ -86,9 +86,10 @@ impl World {
         let quiet: &'static Quiet = Box::leak(Box::new(Quiet(host.dd.clone())));
         let net: &'static Served = Box::leak(Box::new(Net::new(quiet)));
         host.begin(net, pages, segments);
+        let dd: &'static Domain = Box::leak(Box::new(host.dd.clone()));
         let store: &'static XenStore<FakePages> = Box::leak(Box::new(host.xs.client(DD)));
         let backend: &'static Backend<'static, FakePages, Served> =
-            Box::leak(Box::new(Backend::new(store, host.dd, net)));
+            Box::leak(Box::new(Backend::new(store, dd, net)));
         let world = Self {
             life: Life::new(net, store, backend),
             host,
@@ -211,11 +212,11 @@ impl Host {
         let xen = FakeXen::new();
         let xs = xen.xenstored();
         let ts = xs.toolstack();
-        let dd: &'static Domain = Box::leak(Box::new(xen.domain(DD)));
+        let dd = xen.domain(DD);
         ts.create_domain(DD);
         Self {
             dom0: xs.by(DomId(0)),
-            card: card::card(dd, limits),
+            card: card::card(&dd, limits),
             xen,
             xs,
             ts,

@@ -17,7 +17,6 @@ mod cpu;
 mod event;
 mod grant;
 mod pages;
-mod steps;
 mod survivors;
 mod xenstored;
 
@@ -32,7 +31,6 @@ use crate::{Access, DomId, Ended, Instant, Key, PAGE_SIZE};
 pub use event::PortState;
 pub use grant::GrantInUse;
 pub use pages::FakePages;
-pub use steps::at_each_step;
 pub use survivors::Crash;
 pub use xenstored::{Caller, Device, Errno, Perm, Perms, Request, Toolstack, Verdict, XenStored};
 
