@@ -26,9 +26,10 @@ attach_detach() {
         xl block-detach holder xvdb
         wait_for 30 told holder "lost $round"
     done
-    hashes=$(grep -F "@$TOKEN seen" "$(log_of holder)" | sed 's/.*seen [0-9]* //' | sort -u | wc -l)
+    hashes=$(grep -F "@$TOKEN seen" "$(log_of holder)" | sed 's/.*seen [0-9]* //' | sort | uniq -c)
     xl destroy holder
-    [ "$hashes" = 1 ]
+    echo "$hashes"
+    [ "$(echo "$hashes" | wc -l)" = 1 ]
 }
 
 # A guest is destroyed in the midst of writing; another one, in the midst of its work, notices nothing.

@@ -21,7 +21,7 @@ const XEN_BOOTARGS: &str =
 const DOM0_BOOTARGS: &str = "console=hvc0 cma=0 loglevel=5 panic=-1";
 /// How long a console may go on after an alarm, so that the whole trace is in the log.
 const AFTERMATH: Duration = Duration::from_millis(700);
-/// How many of the last lines a failure shows.
+/// How many lines before a failure it shows.
 const LAST_LINES: usize = 40;
 
 /// What all runs share: the fetched programs.
@@ -68,7 +68,8 @@ pub struct Outcome {
     pub values: BTreeMap<String, String>,
     /// How long the machine was on.
     pub age: Duration,
-    last_lines: Vec<String>,
+    /// What the consoles said before each check that failed, and before what ended the run early.
+    failures: Vec<(String, Vec<String>)>,
     log: PathBuf,
 }
 
@@ -92,7 +93,7 @@ impl Outcome {
             .count()
     }
 
-    /// Shows the checks, and if something failed the last lines of all consoles.
+    /// Shows the checks, and what all consoles said before each failure.
     pub fn print(&self) {
         println!("{} ({:.0} s)", self.scenario, self.age.as_secs_f32());
         for (check, verdict) in &self.checks {
@@ -106,9 +107,11 @@ impl Outcome {
             if let Some(broken) = &self.broken {
                 println!("  FAIL {broken}");
             }
-            println!("  the last lines of {}:", self.log.display());
-            for line in &self.last_lines {
-                println!("    {line}");
+            for (what, lines) in &self.failures {
+                println!("  before \"{what}\" in {}:", self.log.display());
+                for line in lines {
+                    println!("    {line}");
+                }
             }
         }
     }
@@ -306,7 +309,7 @@ fn watch(mut machine: Machine, scenario: &Scenario, token: &str, log: &Path, sho
         broken: None,
         values: BTreeMap::new(),
         age: Duration::ZERO,
-        last_lines: Vec::new(),
+        failures: Vec::new(),
         log: log.to_owned(),
     };
     let mut lines = Log {
@@ -346,6 +349,7 @@ fn watch(mut machine: Machine, scenario: &Scenario, token: &str, log: &Path, sho
                 }
             }
             Some(Report::Fail(check)) => {
+                outcome.failures.push((check.clone(), lines.last.clone()));
                 outcome.checks.insert(check, Verdict::Failed);
             }
             Some(Report::Value(name, value)) => {
@@ -357,7 +361,9 @@ fn watch(mut machine: Machine, scenario: &Scenario, token: &str, log: &Path, sho
         }
     }
     outcome.age = machine.age();
-    outcome.last_lines = lines.last;
+    if let Some(why) = &outcome.broken {
+        outcome.failures.push((why.clone(), lines.last));
+    }
     Ok(outcome)
 }
 
