@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -347,9 +348,10 @@ fn watch(mut machine: Machine, scenario: &Scenario, token: &str, log: &Path, sho
                 if *verdict == Verdict::Missing {
                     *verdict = Verdict::Passed;
                 }
+                lines.last.clear();
             }
             Some(Report::Fail(check)) => {
-                outcome.failures.push((check.clone(), lines.last.clone()));
+                outcome.failures.push((check.clone(), mem::take(&mut lines.last)));
                 outcome.checks.insert(check, Verdict::Failed);
             }
             Some(Report::Value(name, value)) => {
@@ -367,7 +369,7 @@ fn watch(mut machine: Machine, scenario: &Scenario, token: &str, log: &Path, sho
     Ok(outcome)
 }
 
-/// Everything that was said, in a file, and the end of it at hand.
+/// Everything that was said, in a file, and the end of what was said since the last verdict at hand.
 struct Log {
     file: File,
     last: Vec<String>,
