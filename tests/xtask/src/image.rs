@@ -10,6 +10,12 @@ use serde::Deserialize;
 use crate::process;
 use crate::toolchain::{TARGET, Toolchain};
 
+/// The bare-metal target allows no unaligned access, for programs without an MMU: then what would be a few instructions is a
+/// call of `memcpy`. All Rust of an image runs with the MMU on and SCTLR_EL1.A clear (`boot/aarch64/entry.S`), and registers
+/// are accessed by assembly only. rustc warns of a feature that it only hands on, in each crate, and no name silences just
+/// that; other warnings are clippy's, which runs without these flags (`cargo xtask check`).
+const UNALIGNED: [&str; 2] = ["-Ctarget-feature=-strict-align", "-Awarnings"];
+
 /// What `images/NAME.toml` says of building an image. The rest of it is for the image builder, `outrigger`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -99,6 +105,8 @@ fn build_into(
         bail!("image {name} is not for {TARGET}");
     }
     eprintln!("image: {name}");
+    let mut flags = toolchain.remap_flags(&workspace())?;
+    flags.extend(UNALIGNED.map(str::to_owned));
     let mut cargo = toolchain.cargo();
     cargo
         .current_dir(workspace())
@@ -118,10 +126,7 @@ fn build_into(
         .arg("--target-dir")
         .arg(objects)
         // Cargo's own separator between flags, so that a path may hold spaces.
-        .env(
-            "CARGO_ENCODED_RUSTFLAGS",
-            toolchain.remap_flags(&workspace())?.join("\u{1f}"),
-        );
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     process::run(&mut cargo).with_context(|| format!("image {name}"))?;
 
     let images = target_dir().join(folder);
