@@ -149,14 +149,12 @@ pub trait BlockDevice {
     fn quiesce(&mut self);
 
     /// Resets the device and brings it up again, in the memory it has; everything in flight is forgotten. Writes that have
-    /// completed are not lost: where a reset empties the device's cache, it is flushed before, or not used. Also after a [`DeviceFault`] or [`quiesce`](Self::quiesce). Bounded.
+    /// completed are not lost: where a reset empties the device's cache, it is flushed before, or not used. Also after a
+    /// [`DeviceFault`] or [`quiesce`](Self::quiesce). Bounded.
     ///
     /// # Errors
     /// It does not come back, and is as after `quiesce`.
-    fn restart(&mut self) -> Result<(), DeviceFault> {
-        self.quiesce();
-        Err(DeviceFault("its driver cannot reset it"))
-    }
+    fn restart(&mut self) -> Result<(), DeviceFault>;
 }
 
 /// A disk whose driver is known only when the machine is.
@@ -193,5 +191,8 @@ impl<D: BlockDevice + ?Sized> BlockDevice for Box<D> {
     }
     fn quiesce(&mut self) {
         (**self).quiesce();
+    }
+    fn restart(&mut self) -> Result<(), DeviceFault> {
+        (**self).restart()
     }
 }

@@ -39,6 +39,8 @@ pub(crate) enum Answer {
 
 pub(crate) struct Card {
     pub offer: CardOffer,
+    /// Of the CID; no two cards have the same.
+    pub serial: u32,
     pub state: State,
     pub rca: u16,
     /// Contents, cache included.
@@ -71,10 +73,11 @@ const READY_FOR_DATA: u32 = 1 << 8;
 const APP_CMD: u32 = 1 << 5;
 
 impl Card {
-    pub fn new(offer: CardOffer) -> Self {
+    pub fn new(offer: CardOffer, serial: u32) -> Self {
         let bytes = offer.sectors as usize * 512;
         Self {
             offer,
+            serial,
             state: State::Idle,
             rca: 0,
             contents: vec![0; bytes],
@@ -96,7 +99,7 @@ impl Card {
 
     /// As power does, or `GO_IDLE_STATE`.
     pub fn reset(&mut self, power: bool) {
-        let offer = self.offer;
+        let (offer, serial) = (self.offer, self.serial);
         if power {
             self.contents.clone_from(&self.durable);
         }
@@ -108,6 +111,7 @@ impl Card {
             durable,
             violations,
             offer,
+            serial,
             state: State::Idle,
             rca: 0,
             cache_on: false,
@@ -184,7 +188,7 @@ impl Card {
             }
             (2, State::Ready) => {
                 self.state = State::Ident;
-                Answer::Long(0x0353_4453_4d4f_4445_4c10_0000_0001_0000 >> 8)
+                Answer::Long((0x0353_4453_4d4f_4445_4c10_0000_0001_0000 | u128::from(self.serial) << 24) >> 8)
             }
             (7, State::Stby) if addressed => {
                 let answer = self.short();

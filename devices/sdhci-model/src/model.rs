@@ -30,6 +30,8 @@ pub(crate) struct Controller {
     pub slot: Slot,
     pub bus: Bus,
     pub card: Option<Card>,
+    /// Cards put in later.
+    inserted: u32,
     pub argument2: u32,
     pub block: u32,
     pub argument: u32,
@@ -74,7 +76,8 @@ impl SdhciModel {
         Self(Rc::new(RefCell::new(Controller {
             slot,
             bus: bus.clone(),
-            card: card.map(Card::new),
+            card: card.map(|card| Card::new(card, 0)),
+            inserted: 0,
             argument2: 0,
             block: 0,
             argument: 0,
@@ -139,9 +142,11 @@ impl SdhciModel {
         self.0.borrow_mut().pull();
     }
 
-    /// A card is put in.
+    /// Another card is put in.
     pub fn insert(&self, card: CardOffer) {
-        self.0.borrow_mut().card = Some(Card::new(card));
+        let mut controller = self.0.borrow_mut();
+        controller.inserted += 1;
+        controller.card = Some(Card::new(card, controller.inserted));
     }
 
     /// The broken parts are mended: what [`Fault`]s have begun for good ends.

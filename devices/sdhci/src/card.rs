@@ -23,6 +23,8 @@ pub(crate) struct Discard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Card {
     pub kind: Kind,
+    /// Who it is: maker, product and serial number.
+    pub cid: [u32; 4],
     /// Its relative address, in the upper half, as commands carry it.
     pub rca: u32,
     pub sectors: u64,
@@ -30,8 +32,6 @@ pub(crate) struct Card {
     pub by_sector: bool,
     /// It says that it must not be written.
     pub protected: bool,
-    /// It has a volatile cache, which is on.
-    pub cache: bool,
     pub discard: Option<Discard>,
     /// It knows `SET_BLOCK_COUNT`.
     pub set_block_count: bool,
@@ -157,7 +157,6 @@ pub(crate) struct ExtCsd {
     pub sectors: u64,
     /// High speed at 52 MHz and 3 V.
     pub high_speed: bool,
-    pub has_cache: bool,
     /// Half milliseconds … an exponentless bound is enough: it can be erased by groups of so many sectors.
     pub erase_sectors: u32,
     pub trim: bool,
@@ -166,8 +165,6 @@ pub(crate) struct ExtCsd {
 
 /// Bytes of the extended CSD that `SWITCH` writes.
 pub(crate) mod ext_csd {
-    pub const FLUSH_CACHE: u8 = 32;
-    pub const CACHE_CTRL: u8 = 33;
     pub const ERASE_GROUP_DEF: u8 = 175;
     pub const BUS_WIDTH: u8 = 183;
     pub const HS_TIMING: u8 = 185;
@@ -180,11 +177,9 @@ impl ExtCsd {
         if of(61) != 0 {
             return Err(ProbeError::Card("has sectors of 4 KiB only, which is not served"));
         }
-        let cache = u32::from_le(words[249 / 4]) >> 8 | u32::from(of(252)) << 24;
         Ok(Self {
             sectors: words[212 / 4].to_le().into(),
             high_speed: of(196) & 2 != 0,
-            has_cache: revision >= 6 && cache != 0,
             erase_sectors: u32::from(of(224)) * 1024,
             trim: of(231) & 0x10 != 0,
             discard: revision >= 6,
@@ -242,7 +237,6 @@ mod tests {
         let mut bytes = [0u8; 512];
         bytes[212..216].copy_from_slice(&61_071_360u32.to_le_bytes());
         (bytes[192], bytes[196], bytes[224], bytes[231]) = (8, 0x57, 1, 0x55);
-        bytes[249..253].copy_from_slice(&512u32.to_le_bytes());
         let words = |bytes: &[u8; 512]| {
             let mut words = [0; 128];
             for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
@@ -256,7 +250,6 @@ mod tests {
             ExtCsd {
                 sectors: 61_071_360,
                 high_speed: true,
-                has_cache: true,
                 erase_sectors: 1024,
                 trim: true,
                 discard: true,
@@ -264,7 +257,7 @@ mod tests {
         );
         bytes[192] = 5;
         let old = ExtCsd::decode(&words(&bytes)).expect("an eMMC");
-        assert!(!old.has_cache && !old.discard);
+        assert!(!old.discard);
         bytes[61] = 1;
         assert!(ExtCsd::decode(&words(&bytes)).is_err());
     }

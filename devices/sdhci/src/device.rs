@@ -93,18 +93,6 @@ where
         let path = DmaPath::new(pool, reach.limited(bits), if adma { max_segments } else { 0 });
         let table = adma.then(|| Table::new(&path, host.adma).ok_or(ProbeError::NoMemory));
         let table = table.transpose()?;
-        Ok(Self::assemble(host, card, path, table, options))
-    }
-
-    /// All that is left to do when controller and card are up.
-    pub(crate) fn assemble(
-        host: Host<R, C>,
-        card: Card,
-        path: DmaPath<P>,
-        table: Option<Table<P::Memory>>,
-        options: Options,
-    ) -> Self {
-        let max_segments = options.max_segments.clamp(1, SEGMENTS_MAX);
         let limits = limits(&host, &card, max_segments);
         let kind = match card.kind {
             Kind::Sd => "SD card",
@@ -125,9 +113,8 @@ where
             "sdhci: {kind} of {} MiB, {dma}{coherent}{protected}",
             card.sectors / 2048
         );
-        let granularity = card.discard.map_or(1, |discard| discard.granularity);
-        Self {
-            queue: Queue::new(options.queue_size, max_segments, granularity),
+        Ok(Self {
+            queue: queue(&options, &limits),
             engine: Engine {
                 host,
                 card,
@@ -140,7 +127,31 @@ where
             limits,
             health: Health::Serving,
             options,
+        })
+    }
+
+    /// Brings controller and card up from the start, in the memory they have.
+    fn begin_again(&mut self) -> Result<(), DeviceFault> {
+        self.stop(Health::Quiesced);
+        let Engine { host, card, .. } = &mut self.engine;
+        let adma = host.adma;
+        let found = host.look().and_then(|()| bring_up(host, &self.options));
+        let is_same = |found: &Card| (found.kind, found.cid) == (card.kind, card.cid);
+        match found {
+            Ok(found) if host.adma == adma && is_same(&found) => *card = found,
+            Ok(_) => {
+                self.stop(Health::Quiesced);
+                return Err(DeviceFault("another card is in the slot"));
+            }
+            Err(error) => {
+                log::error!("sdhci: after a reset: {error}");
+                return Err(DeviceFault("it does not come back from a reset"));
+            }
         }
+        self.limits = limits(host, card, self.limits.max_segments);
+        self.queue = queue(&self.options, &self.limits);
+        self.health = Health::Serving;
+        Ok(())
     }
 
     /// Neither controller nor card are to be believed any more.
@@ -190,10 +201,6 @@ where
         }
         Ok(())
     }
-
-    pub(crate) fn into_parts(self) -> (Engine<R, P, C>, Options) {
-        (self.engine, self.options)
-    }
 }
 
 /// Blocks moved by hand in one turn of the loop, or somewhat more: 4 KiB. Others have their turn, too, and the watchdog wants a
@@ -201,10 +208,7 @@ where
 const MOVED_AT_ONCE: u32 = 8;
 
 /// From a controller that was reset to a card that takes requests.
-pub(crate) fn bring_up<R: RegisterIo, C: Clock>(
-    host: &mut Host<R, C>,
-    options: &Options,
-) -> Result<Card, ProbeError> {
+fn bring_up<R: RegisterIo, C: Clock>(host: &mut Host<R, C>, options: &Options) -> Result<Card, ProbeError> {
     if options.by_hand {
         host.adma = Adma::None;
     }
@@ -218,6 +222,11 @@ pub(crate) fn bring_up<R: RegisterIo, C: Clock>(
     card
 }
 
+/// An empty queue of a card with these limits.
+fn queue(options: &Options, limits: &BlockLimits) -> Queue {
+    Queue::new(options.queue_size, limits.max_segments, limits.discard_alignment)
+}
+
 fn limits<R: RegisterIo, C: Clock>(host: &Host<R, C>, card: &Card, max_segments: usize) -> BlockLimits {
     let read_only = card.protected || host.is_protected();
     let discards = card.discard.is_some() && !read_only;
@@ -226,7 +235,7 @@ fn limits<R: RegisterIo, C: Clock>(host: &Host<R, C>, card: &Card, max_segments:
         read_only,
         logical_block_size: 512,
         physical_block_size: 512,
-        flush: card.cache,
+        flush: false,
         max_segments,
         max_discard_sectors: if discards { DISCARD_MAX } else { 0 },
         discard_alignment: card.discard.map_or(1, |discard| discard.granularity),
@@ -296,5 +305,9 @@ where
 
     fn quiesce(&mut self) {
         self.stop(Health::Quiesced);
+    }
+
+    fn restart(&mut self) -> Result<(), DeviceFault> {
+        self.begin_again()
     }
 }

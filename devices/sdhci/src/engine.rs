@@ -5,7 +5,6 @@
 //! | read | transfer |
 //! | write | transfer, verify |
 //! | discard | erase start, erase end, erase, verify |
-//! | flush | flush, verify |
 //! | whatever failed | stop, ask (`recover.rs`), then again from the start or the end |
 
 use alloc::vec::Vec;
@@ -16,10 +15,9 @@ use outrigger_ring::SharedPages;
 use outrigger_xen::{Clock, Instant};
 
 use crate::adma::Table;
-use crate::card::{Card, Kind, ext_csd};
+use crate::card::{Card, Kind};
 use crate::command::{self, Command, Response};
 use crate::host::Host;
-use crate::identify::switch_argument;
 use crate::queue::Request;
 use crate::register::status;
 use crate::transfer::Cursor;
@@ -28,7 +26,7 @@ use crate::transfer::Cursor;
 const COMMAND_LIMIT: Duration = Duration::from_secs(1);
 /// How long a card may stay busy after a write.
 const BUSY_LIMIT: Duration = Duration::from_secs(3);
-/// How long a card may take over a discard or a flush.
+/// How long a card may take over a discard.
 const LONG_LIMIT: Duration = Duration::from_secs(30);
 /// A busy card is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_millis(1);
@@ -42,7 +40,6 @@ pub(crate) enum Step {
     EraseStart,
     EraseEnd,
     Erase,
-    Flush,
     /// The card is asked whether all went well and is over.
     Verify,
     /// After a failure: the card is told to stop.
@@ -110,8 +107,8 @@ where
     /// Begins a request. No command is under way.
     pub fn start(&mut self, request: &Request<'_>, tries: u8, by_hand: bool) {
         let step = match request.op {
-            BlockOp::Read | BlockOp::Write => Step::Transfer,
-            BlockOp::Flush => Step::Flush,
+            // A flush needs no card, and does not come here.
+            BlockOp::Read | BlockOp::Write | BlockOp::Flush => Step::Transfer,
             BlockOp::Discard | BlockOp::WriteZeroes { .. } => Step::EraseStart,
         };
         let now = self.host.now();
@@ -162,10 +159,6 @@ where
             Step::Erase => {
                 let argument = self.card.discard.map_or(0, |discard| discard.argument);
                 (command::ERASE, argument, Response::R1b, LONG_LIMIT)
-            }
-            Step::Flush => {
-                let argument = switch_argument(ext_csd::FLUSH_CACHE, 1);
-                (command::SWITCH, argument, Response::R1b, LONG_LIMIT)
             }
             Step::Stop => (command::STOP_TRANSMISSION, 0, Response::R1b, COMMAND_LIMIT),
             Step::Verify | Step::Ask | Step::Transfer => {
@@ -280,12 +273,9 @@ where
             }
             Step::EraseStart => Step::EraseEnd,
             Step::EraseEnd => Step::Erase,
-            Step::Erase | Step::Flush => Step::Verify,
+            Step::Erase => Step::Verify,
             Step::Verify => {
                 let answer = self.host.card_status();
-                if request.op == BlockOp::Flush && answer.switch_failed() {
-                    return self.failed(request, 0);
-                }
                 if !answer.is_ready() {
                     return Ok(self.ask_again());
                 }

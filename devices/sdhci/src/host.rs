@@ -67,31 +67,37 @@ pub(crate) struct Host<R, C> {
 impl<R: RegisterIo, C: Clock> Host<R, C> {
     /// Finds the controller and resets it; its card gets no power yet.
     pub fn find(io: R, clock: C, chip: Chip) -> Result<Self, ProbeError> {
-        let version = io.read_u32(VERSION) >> 16 & 0xff;
-        let capabilities = io.read_u32(CAPABILITIES);
-        if capabilities == 0 || capabilities == u32::MAX || version > 5 {
-            return Err(ProbeError::NotThere);
-        }
-        let adma = match capabilities {
-            c if c & capability::ADMA2 == 0 => Adma::None,
-            c if c & capability::ADDRESSES_64_V4 != 0 && version >= 3 => Adma::Version4,
-            c if c & capability::ADDRESSES_64 != 0 => Adma::Bits64,
-            _ => Adma::Bits32,
-        };
         let mut host = Self {
             io,
             clock,
             chip,
-            capabilities,
-            version,
-            adma,
+            capabilities: 0,
+            version: 0,
+            adma: Adma::None,
             control: 0,
             clocks: 0,
             settle: Duration::ZERO,
             armed: 0,
         };
-        host.reset().map_err(|Stuck| ProbeError::Stuck("reset"))?;
+        host.look()?;
         Ok(host)
+    }
+
+    /// Looks what the controller is, and resets it.
+    pub fn look(&mut self) -> Result<(), ProbeError> {
+        self.version = self.read(VERSION) >> 16 & 0xff;
+        self.capabilities = self.read(CAPABILITIES);
+        if self.capabilities == 0 || self.capabilities == u32::MAX || self.version > 5 {
+            return Err(ProbeError::NotThere);
+        }
+        self.adma = match self.capabilities {
+            c if c & capability::ADMA2 == 0 => Adma::None,
+            c if c & capability::ADDRESSES_64_V4 != 0 && self.version >= 3 => Adma::Version4,
+            c if c & capability::ADDRESSES_64 != 0 => Adma::Bits64,
+            _ => Adma::Bits32,
+        };
+        self.settle = Duration::ZERO;
+        self.reset().map_err(|Stuck| ProbeError::Stuck("reset"))
     }
 
     pub fn chip(&self) -> &Chip {
@@ -345,9 +351,5 @@ impl<R: RegisterIo, C: Clock> Host<R, C> {
 
     pub fn write_word(&self, word: u32) {
         self.write(BUFFER_DATA_PORT, word);
-    }
-
-    pub fn into_parts(self) -> (R, C, Chip) {
-        (self.io, self.clock, self.chip)
     }
 }

@@ -55,7 +55,7 @@ impl<R: RegisterIo, C: Clock> Identify<'_, R, C> {
                 (Kind::Emmc, self.emmc_op_cond()?)
             }
         };
-        self.must(command::ALL_SEND_CID, 0, Response::R2)?;
+        let cid = self.must(command::ALL_SEND_CID, 0, Response::R2)?;
         let rca = match kind {
             Kind::Sd => self.must(command::RELATIVE_ADDR, 0, Response::R1)?[0] & 0xffff_0000,
             Kind::Emmc => {
@@ -71,11 +71,11 @@ impl<R: RegisterIo, C: Clock> Identify<'_, R, C> {
         self.must(command::SELECT_CARD, rca, Response::R1b)?;
         let card = Card {
             kind,
+            cid,
             rca,
             sectors: csd.sectors,
             by_sector: ocr & HIGH_CAPACITY != 0,
             protected: csd.protected,
-            cache: false,
             discard: None,
             set_block_count: false,
         };
@@ -211,7 +211,8 @@ impl<R: RegisterIo, C: Clock> Identify<'_, R, C> {
         self.host.set_clock(50_000_000)
     }
 
-    /// The rest of an eMMC: lines, high speed, cache, what `ERASE` does.
+    /// The rest of an eMMC: lines, high speed, what `ERASE` does. Its volatile cache stays off, as it is after power-up: what
+    /// it held would be lost when the card is reset, and a reset is not to cost a guest what it was told is written.
     fn emmc(&mut self, card: Card, csd: &Csd) -> Result<Card, ProbeError> {
         let groups = Discard {
             argument: 0,
@@ -239,9 +240,6 @@ impl<R: RegisterIo, C: Clock> Identify<'_, R, C> {
         let eight = self.host.chip().eight_lines && self.host.has(capability::WIDTH_8);
         self.switch(card.rca, ext_csd::BUS_WIDTH, if eight { 2 } else { 1 })?;
         self.host.set_width(if eight { 8 } else { 4 });
-        if ext.has_cache {
-            self.switch(card.rca, ext_csd::CACHE_CTRL, 1)?;
-        }
         let discard = match () {
             () if ext.discard => Discard {
                 argument: 3,
@@ -262,7 +260,6 @@ impl<R: RegisterIo, C: Clock> Identify<'_, R, C> {
         };
         Ok(Card {
             sectors: if card.by_sector { ext.sectors } else { card.sectors },
-            cache: ext.has_cache,
             discard: erase.then_some(discard),
             set_block_count: true,
             ..card

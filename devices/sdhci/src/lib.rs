@@ -3,8 +3,9 @@
 //!
 //! Does: identifies SDSC, SDHC, SDXC and eMMC cards; four data lines (eight for an eMMC where they are wired), high speed;
 //! ADMA2 with 32-bit and 64-bit descriptors, and the data port where there is no DMA or ADMA fails; several blocks with
-//! Auto CMD12 or CMD23; an eMMC's cache and its flush; discard; write protection by pin and by the card. Cards stay at
-//! 3.3 V: UHS wants another voltage, which a board switches by other means than its SD controller.
+//! Auto CMD12 or CMD23; discard; write protection by pin and by the card; a second beginning with the same card. An eMMC's
+//! volatile cache stays off. Cards stay at 3.3 V: UHS wants another voltage, which a board switches by other means than its
+//! SD controller.
 //!
 //! **Distrusts** controller and card: each command has its time and is looked at again when that is over, whether or not an
 //! interrupt came; a request is done only when the transfer is complete and, for what changes the card, the card has
@@ -38,11 +39,11 @@ mod identify;
 mod queue;
 mod recover;
 mod register;
-mod restart;
 mod run;
+mod stop;
 mod transfer;
 
 pub use chip::Chip;
 pub use device::{Options, Sdhci};
 pub use error::{CommandError, ProbeError};
-pub use restart::stop;
+pub use stop::stop;

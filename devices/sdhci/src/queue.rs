@@ -145,8 +145,7 @@ fn check(request: &BlockRequest<'_>, limits: &BlockLimits, granularity: u64) -> 
             }
             bytes / 512
         }
-        // Without a volatile cache a write that has completed is durable.
-        BlockOp::Flush if limits.flush => return Ok((0, 0)),
+        // No volatile cache is in use, so a write that has completed is durable.
         BlockOp::Flush => return Err(Status::Ok),
         BlockOp::Discard if limits.max_discard_sectors == 0 => return Err(Status::Unsupported),
         BlockOp::Discard if request.sectors > limits.max_discard_sectors.into() => {

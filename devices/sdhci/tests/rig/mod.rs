@@ -337,12 +337,8 @@ impl Rig {
     }
 
     /// The same card, up again.
-    pub fn restart(self) -> Result<Self, ProbeError> {
-        self.bus.place_at(0x1000_0000, 1 << 12);
-        Ok(Self {
-            disk: self.disk.restart()?,
-            ..self
-        })
+    pub fn restart(&mut self) -> Result<(), DeviceFault> {
+        self.disk.restart()
     }
 }
 
