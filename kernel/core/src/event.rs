@@ -4,31 +4,19 @@
 
 use alloc::vec::Vec;
 use core::cell::RefCell;
-use core::mem::offset_of;
 
-use outrigger_ring::SharedPages;
 use outrigger_xen::{DomId, EventChannels, EventError, Port};
-use xen_unikernel_abi::arch_arm::{SharedInfo, VcpuInfo};
 use xen_unikernel_abi::event_channel::EvtchnBindInterdomain;
 
 use crate::Shared;
+use crate::bitmap::Bitmap;
 use crate::hypercalls::{self, Errno};
 use crate::survivors::facts::Facts;
 
-/// 64-bit words in each bitmap, and ports a word.
-const WORDS: usize = 64;
-const PORTS_PER_WORD: usize = 64;
-
-const PENDING: usize = offset_of!(SharedInfo, evtchn_pending);
-const MASK: usize = offset_of!(SharedInfo, evtchn_mask);
-const UPCALL_PENDING: usize = offset_of!(VcpuInfo, evtchn_upcall_pending);
-const PENDING_SEL: usize = offset_of!(VcpuInfo, evtchn_pending_sel);
-
-/// The shared bitmaps and this processor's summary of them.
+/// The ports, and what is pending at them.
 #[derive(Debug)]
 pub(crate) struct Events {
-    shared_info: Shared,
-    vcpu_info: Shared,
+    bitmap: Bitmap<Shared>,
     /// Which ports are ours, and the one that Xen is asked for.
     facts: Facts<Shared>,
     bind: RefCell<&'static mut EvtchnBindInterdomain>,
@@ -42,20 +30,23 @@ impl Events {
         // SAFETY: within the page, 8-byte aligned, and the caller's promise; any bytes are a valid structure.
         let bind: &'static mut EvtchnBindInterdomain = unsafe { &mut *(at as *mut _) };
         Self {
-            shared_info,
-            vcpu_info,
+            bitmap: Bitmap {
+                shared_info,
+                vcpu_info,
+            },
             facts: Facts::at(facts.clone()),
             bind: RefCell::new(bind),
         }
     }
 
-    /// Closes what an earlier life had bound.
+    /// Closes what an earlier life had bound, and forgets what it was told.
     pub(crate) fn close_old(&self) {
         let last = Port(core::mem::take(&mut self.bind.borrow_mut().local_port));
         let noted = self.facts.ports().collect::<Vec<_>>();
         for port in noted.into_iter().chain((last != Port(0)).then_some(last)) {
             self.close(port);
         }
+        self.bitmap.take_over();
     }
 
     /// A port for `remote` to bind to.
@@ -66,13 +57,9 @@ impl Events {
         Ok(port)
     }
 
-    /// Lets a port's events through.
+    /// Lets a port's events through, also one that came while it was masked: so it is Xen who clears the mask.
     pub(crate) fn unmask(&self, port: Port) {
-        let Port(port) = port;
-        let (word, bit) = (port as usize / PORTS_PER_WORD, port as usize % PORTS_PER_WORD);
-        self.shared_info.fetch_and_u64(MASK + 8 * word, !(1 << bit));
-        // Xen looks at an event that came while it was masked only when asked to.
-        hypercalls::evtchn_unmask(Port(port));
+        hypercalls::evtchn_unmask(port);
     }
 }
 
@@ -100,11 +87,9 @@ impl EventChannels for Events {
 
     fn close(&self, port: Port) {
         // Masked and cleared, so that nothing of it is seen when Xen gives the number out again.
-        let Port(number) = port;
-        let (word, bit) = (number as usize / PORTS_PER_WORD, number as usize % PORTS_PER_WORD);
-        self.shared_info.fetch_or_u64(MASK + 8 * word, 1 << bit);
+        self.bitmap.mask(port);
         hypercalls::evtchn_close(port);
-        self.shared_info.fetch_and_u64(PENDING + 8 * word, !(1 << bit));
+        self.bitmap.clear(port);
         self.facts.note_port(port, false);
     }
 
@@ -115,27 +100,6 @@ impl EventChannels for Events {
 
     #[inline]
     fn take_pending(&self, each: &mut dyn FnMut(Port)) {
-        if self.vcpu_info.load_u8(UPCALL_PENDING) == 0 {
-            return;
-        }
-        // Cleared before the summary is taken: an event that comes later sets it again.
-        self.vcpu_info.store_u8(UPCALL_PENDING, 0);
-        let mut words = self.vcpu_info.swap_u64(PENDING_SEL, 0);
-        while words != 0 {
-            let word = words.trailing_zeros() as usize;
-            words &= words - 1;
-            let at = 8 * word;
-            let masked = self.shared_info.load_u64(MASK + at);
-            let mut ports = self.shared_info.load_u64(PENDING + at) & !masked;
-            if ports == 0 || word >= WORDS {
-                continue;
-            }
-            self.shared_info.fetch_and_u64(PENDING + at, !ports);
-            while ports != 0 {
-                let bit = ports.trailing_zeros() as usize;
-                ports &= ports - 1;
-                each(Port((word * PORTS_PER_WORD + bit) as u32));
-            }
-        }
+        self.bitmap.take_pending(each);
     }
 }

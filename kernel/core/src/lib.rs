@@ -15,6 +15,8 @@ extern crate alloc;
 
 #[cfg(target_os = "none")]
 mod arch;
+#[cfg(any(target_os = "none", test))]
+mod bitmap;
 #[cfg(target_os = "none")]
 mod machine;
 #[cfg(any(target_os = "none", test))]

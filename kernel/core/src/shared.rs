@@ -6,6 +6,7 @@ use outrigger_ring::{SharedPages, last_word};
 use outrigger_xen::PAGE_SIZE;
 
 use crate::arch;
+use crate::bitmap::AtomicWords;
 
 /// Mapped pages whose other owner is a guest, Xen, or a device. All access is atomic: what the other side does at the
 /// same time can change values, never Rust's assumptions.
@@ -186,22 +187,22 @@ impl SharedPages for Shared {
     }
 }
 
-impl Shared {
-    /// Atomically sets bits; returns the old value. One bounded instruction sequence whatever the other side does.
-    pub(crate) fn fetch_or_u64(&self, at: usize, bits: u64) -> u64 {
+impl AtomicWords for Shared {
+    #[inline]
+    fn or(&self, at: usize, bits: u64) {
         // SAFETY: as for the loads.
-        unsafe { AtomicU64::from_ptr(self.at(at)) }.fetch_or(bits, Ordering::AcqRel)
+        unsafe { AtomicU64::from_ptr(self.at(at)) }.fetch_or(bits, Ordering::AcqRel);
     }
 
-    /// Atomically keeps only `bits`; returns the old value.
-    pub(crate) fn fetch_and_u64(&self, at: usize, bits: u64) -> u64 {
+    #[inline]
+    fn and(&self, at: usize, bits: u64) {
         // SAFETY: as for the loads.
-        unsafe { AtomicU64::from_ptr(self.at(at)) }.fetch_and(bits, Ordering::AcqRel)
+        unsafe { AtomicU64::from_ptr(self.at(at)) }.fetch_and(bits, Ordering::AcqRel);
     }
 
-    /// Atomically replaces; returns the old value.
-    pub(crate) fn swap_u64(&self, at: usize, value: u64) -> u64 {
+    #[inline]
+    fn take(&self, at: usize) -> u64 {
         // SAFETY: as for the loads.
-        unsafe { AtomicU64::from_ptr(self.at(at)) }.swap(value, Ordering::AcqRel)
+        unsafe { AtomicU64::from_ptr(self.at(at)) }.swap(0, Ordering::AcqRel)
     }
 }
