@@ -124,6 +124,8 @@ finish() {
 disk() {
     if [ "$BACKEND" = linux ]; then
         echo "vdev=$2,format=raw,access=$3,script=block-direct,target=$(dom0_device "$1")"
+    elif [ "$BACKEND" = linux-domain ]; then
+        echo "backend=block,vdev=$2,format=raw,access=$3,script=block-direct,target=/dev/vda"
     else
         echo "backend=block,vdev=$2,format=raw,access=$3,target=$1"
     fi

@@ -10,6 +10,8 @@ start_both() {
 vif() {
     if [ "$BACKEND" = linux ]; then
         echo "script=vif-direct,bridge=$2,mac=00:16:3e:00:00:${1}0"
+    elif [ "$BACKEND" = linux-domain ]; then
+        echo "backend=net,script=vif-direct,bridge=$2,mac=00:16:3e:00:00:${1}0"
     else
         echo "backend=net,bridge=$2,mac=00:16:3e:00:00:${1}0"
     fi

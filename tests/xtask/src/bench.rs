@@ -7,10 +7,13 @@
 mod block;
 mod figures;
 mod net;
+mod page;
+mod peer;
+mod plot;
 mod profile;
 mod python;
-mod report;
 mod restart;
+mod sweep;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -22,6 +25,10 @@ pub enum Subject {
     Block(block::Options),
     /// How long a guest waits while its driver domain fails and begins again
     Restart,
+    /// The cost over the size of a block or a packet, and the depth of a queue
+    Sizes(sweep::Options),
+    /// The cost over the number of guests, one to sixteen
+    Guests(sweep::Options),
     /// The network driver domain against Linux netback and a bridge in Dom0
     Net(net::Options),
 }
@@ -32,5 +39,7 @@ pub fn run(subject: &Subject) -> Result<()> {
         Subject::Block(options) => block::run(options),
         Subject::Restart => restart::run(),
         Subject::Net(options) => net::run(options),
+        Subject::Sizes(options) => sweep::sizes(options),
+        Subject::Guests(options) => sweep::guests(options),
     }
 }

@@ -3,6 +3,7 @@
 mod console;
 mod disk;
 mod domains;
+mod linux_domain;
 mod machine;
 mod medium;
 mod raspi;
@@ -83,6 +84,8 @@ pub enum Backend {
     Linux,
     /// A driver domain, as this machine file describes it.
     DriverDomain(&'static str),
+    /// A driver domain of the same device that is Linux, with so many MiB of memory: the other peer.
+    LinuxDomain(&'static str, u32),
 }
 
 /// Who puts Xen, Dom0 and the device tree into memory.

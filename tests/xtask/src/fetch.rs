@@ -146,6 +146,33 @@ pub const PYTHON: PackageSet = PackageSet {
     exclude: &[],
 };
 
+/// What calls the toolstack's own libraries from Python.
+pub const PYTHON_CTYPES: PackageSet = PackageSet {
+    name: "python-ctypes",
+    architecture: Architecture::Arm64,
+    release: Release::Trixie,
+    packages: &["libpython3.13-stdlib"],
+    dependencies: Dependencies::Only(&["libffi8"]),
+    exclude: &[],
+};
+
+/// What counts the pieces of code that a hijacked processor could be led through. Its C library is [`QEMU`]'s.
+pub const ROPGADGET: PackageSet = PackageSet {
+    name: "ropgadget",
+    architecture: Architecture::Host,
+    release: Release::Trixie,
+    packages: &["python3-ropgadget", "python3.13-minimal", "libpython3.13-stdlib"],
+    dependencies: Dependencies::Only(&[
+        "python3-capstone",
+        "libcapstone",
+        "libpython3.13-minimal",
+        "libexpat1",
+        "zlib1g",
+        "libffi8",
+    ]),
+    exclude: &[],
+};
+
 /// What checks the device trees we write. Its C library is [`QEMU`]'s.
 pub const DTC: PackageSet = PackageSet {
     name: "dtc",
@@ -332,6 +359,8 @@ pub fn everything() -> Result<()> {
         &LINUX,
         &U_BOOT,
         &PYTHON,
+        &PYTHON_CTYPES,
+        &ROPGADGET,
         &DTC,
         &CARD_TOOLS,
         &XEN_HEADERS,

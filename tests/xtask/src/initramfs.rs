@@ -219,6 +219,38 @@ impl Sources {
         archive.finish()
     }
 
+    /// The smallest root file system of a Linux that serves as a driver domain: `xl devd`, the backend, and the device's
+    /// driver.
+    pub fn linux_domain(&self, scripts: &Path, network: bool) -> Result<Vec<u8>> {
+        let mut archive = Archive::default();
+        self.base(&mut archive)?;
+        self.programs(
+            &mut archive,
+            &[
+                "usr/lib/xen-4.20/bin/xl",
+                "usr/bin/xenstore-read",
+                "usr/bin/xenstore-write",
+            ],
+        )?;
+        for directory in ["var/log/xen", "var/lib/xen", "var/run/xen", "etc/xen/scripts"] {
+            archive.directory(directory)?;
+        }
+        archive.file("etc/xen/xl.conf", b"autoballoon=0\n")?;
+        let device: &[&str] = if network {
+            &["virtio_net", "bridge", "xen-netback"]
+        } else {
+            &["virtio_blk", "xen-blkback"]
+        };
+        let wanted = ["xen-evtchn", "xen-gntdev", "xen-privcmd", "xenfs", "virtio_mmio"];
+        modules::add(&mut archive, &self.linux, &[&wanted, device].concat())?;
+        archive.program("init", &fs::read(scripts.join("../bench/linux-domain/init"))?)?;
+        for script in ["net.sh", "block-direct", "vif-direct"] {
+            archive.program(script, &fs::read(scripts.join("dom0").join(script))?)?;
+            archive.symlink(&format!("etc/xen/scripts/{script}"), &format!("/{script}"))?;
+        }
+        archive.finish()
+    }
+
     /// A stock guest: Debian's kernel modules, busybox, e2fsprogs, fio if `fio`, iperf3 if `network`, and `scripts` at
     /// its root.
     pub fn guest(&self, scripts: &Path, fio: bool, network: bool) -> Result<Vec<u8>> {

@@ -1,27 +1,23 @@
 //! The block driver domain and Linux blkback: the same guest, disk and jobs.
 
-use std::fs::{self, File};
+pub mod figures;
+mod report;
+
+use std::fmt::Write;
+use std::fs::File;
 use std::io::BufReader;
-use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::figures::{Job, Run};
+use super::page::{Facts, publish};
+use super::peer::{Peer, Three, measure_all};
 use super::profile::{Image, Profile};
-use super::{python, report};
+use super::python;
 use crate::boot::{Additions, Backend, Content, Disk, Runner, Scenario, Start};
 use crate::image;
-
-/// Who serves the guest's disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Peer {
-    /// Linux blkback in Dom0.
-    Linux,
-    /// The driver domain.
-    Ours,
-}
+use figures::{Fio, Job, Run, Told};
 
 /// What stands behind the machine's disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,43 +41,54 @@ pub struct Options {
     #[arg(long, default_value = "null")]
     disk: Medium,
     /// Shows where the instructions of this job go, and measures nothing
-    #[arg(long, value_name = "JOB", value_parser = JOBS.map(|job| job.name), conflicts_with_all = ["rounds", "only"])]
+    #[arg(long, value_name = "JOB", value_parser = JOBS.map(|(name, ..)| name), conflicts_with_all = ["rounds", "only"])]
     profile: Option<String>,
 }
 
-/// The jobs, as `tests/bench/guest/bench` names them.
-pub const JOBS: [Job; 5] = [
-    Job {
-        name: "seqread",
-        title: "sequential read, 128 KiB, qd 16",
-        random: false,
-        latency: false,
-    },
-    Job {
-        name: "seqwrite",
-        title: "sequential write, 128 KiB, qd 16",
-        random: false,
-        latency: false,
-    },
-    Job {
-        name: "randread",
-        title: "random read, 4 KiB, qd 32",
-        random: true,
-        latency: false,
-    },
-    Job {
-        name: "randwrite",
-        title: "random write, 4 KiB, qd 32",
-        random: true,
-        latency: false,
-    },
-    Job {
-        name: "latency",
-        title: "random read, 4 KiB, qd 1",
-        random: true,
-        latency: true,
-    },
+/// The jobs: their names, titles, in what they are told, and what fio is told.
+const JOBS: [(&str, &str, Told, Fio); 5] = [
+    (
+        "seqread",
+        "sequential read, 128 KiB, qd 16",
+        Told::Bytes,
+        ("read", "128k", 16),
+    ),
+    (
+        "seqwrite",
+        "sequential write, 128 KiB, qd 16",
+        Told::Bytes,
+        ("write", "128k", 16),
+    ),
+    (
+        "randread",
+        "random read, 4 KiB, qd 32",
+        Told::Requests,
+        ("randread", "4k", 32),
+    ),
+    (
+        "randwrite",
+        "random write, 4 KiB, qd 32",
+        Told::Requests,
+        ("randwrite", "4k", 32),
+    ),
+    (
+        "latency",
+        "random read, 4 KiB, qd 1",
+        Told::Latency,
+        ("randread", "4k", 1),
+    ),
 ];
+
+fn jobs() -> Vec<Job> {
+    JOBS.map(|(name, title, told, fio)| Job {
+        name: name.to_owned(),
+        title: title.to_owned(),
+        told,
+        fio,
+        guests: 1,
+    })
+    .into()
+}
 
 const NULL: Disk = Disk {
     mib: 1024,
@@ -105,137 +112,157 @@ devices = ["/virtio_mmio@a003e00"]
 log = "info"
 "#;
 
-impl Peer {
-    fn scenario(self, disk: Medium) -> Scenario {
-        let (name, backend) = match self {
-            Self::Linux => ("bench-block-linux", Backend::Linux),
-            Self::Ours => ("bench-block-ours", Backend::DriverDomain(MACHINE)),
-        };
-        Scenario {
-            name,
-            backend,
-            disks: match disk {
-                Medium::Null => &[NULL],
-                Medium::File => &[FILE],
-            },
-            start: Start::Qemu,
-            gic: 2,
-            nic: None,
-            fio: true,
-            outrigger: false,
-            checks: &["measured"],
-            timeout: Duration::from_secs(900),
-        }
-    }
+/// One guest, one disk.
+pub const SCENARIO: Scenario = Scenario {
+    name: "bench-block",
+    backend: Backend::DriverDomain(MACHINE),
+    disks: &[NULL],
+    start: Start::Qemu,
+    gic: 2,
+    nic: None,
+    fio: true,
+    outrigger: false,
+    checks: &["measured"],
+    timeout: Duration::from_secs(1800),
+};
 
-    /// The domain whose processor time is the backend's.
-    fn domain(self) -> &'static str {
-        match self {
-            Self::Linux => "Domain-0",
-            Self::Ours => "block",
-        }
+const NAMES: Three<&str> = Three {
+    linux: "bench-block-linux",
+    linux_domain: "bench-block-linux-domain",
+    ours: "bench-block-ours",
+};
+
+/// The same, with a backend and a name.
+pub fn scenario(peer: Peer, names: Three<&'static str>) -> Scenario {
+    Scenario {
+        name: peer.of(names),
+        backend: peer.backend(MACHINE),
+        ..SCENARIO
     }
 }
 
 /// Which jobs are done, and what their rounds are called.
-struct Plan {
-    jobs: Vec<Job>,
-    rounds: Vec<String>,
+pub struct Plan {
+    /// The jobs, in their order.
+    pub jobs: Vec<Job>,
+    /// The rounds, one after the other.
+    pub rounds: Vec<String>,
 }
 
-/// Measures both backends, or one.
+impl Plan {
+    /// So many rounds.
+    pub fn new(jobs: Vec<Job>, rounds: u32) -> Self {
+        Self {
+            jobs,
+            rounds: (1..=rounds).map(|round| round.to_string()).collect(),
+        }
+    }
+
+    /// Most guests that do a job at once.
+    fn guests(&self) -> usize {
+        self.jobs.iter().map(|job| job.guests).max().unwrap_or(1)
+    }
+
+    /// What each guest does, for a shell.
+    fn script(&self) -> String {
+        let mut text = String::new();
+        for round in &self.rounds {
+            for Job {
+                name, fio, guests, ..
+            } in &self.jobs
+            {
+                let (rw, bs, depth) = fio;
+                let _ = writeln!(text, "job {name}.{round} {rw} {bs} {depth} {guests}");
+            }
+        }
+        text
+    }
+
+    /// What it adds to a machine.
+    pub fn additions(&self, runner: &Runner) -> Result<Additions> {
+        let mut guest = vec![
+            ("jobs/measured".to_owned(), python::script("guest/bench")?),
+            ("jobs/plan".to_owned(), self.script().into_bytes()),
+        ];
+        for number in 1..=self.guests() {
+            let text = format!("number={number}\n. /jobs/measured\n");
+            guest.push((format!("jobs/bench{number}"), text.into_bytes()));
+        }
+        let mut dom0 = python::files(runner.sources())?;
+        let text = format!("guests={}\n", self.guests());
+        dom0.push(("plan".to_owned(), text.into_bytes()));
+        Ok(Additions {
+            script: Some(image::workspace().join("tests/bench/dom0/block.sh")),
+            dom0,
+            guest,
+            skip_idle: true,
+            ..Additions::default()
+        })
+    }
+
+    /// Boots the scenario and reads what it reported.
+    pub fn measure(
+        &self,
+        runner: &Runner,
+        scenario: &Scenario,
+        additions: &Additions,
+        peer: Peer,
+    ) -> Result<Run> {
+        let outcome = runner.run_with(scenario, additions)?;
+        outcome.print();
+        if outcome.failed() > 0 {
+            bail!("{} could not be measured", scenario.name);
+        }
+        Run::read(&outcome.values, peer.domain("block"), &self.jobs, &self.rounds).context(scenario.name)
+    }
+}
+
+/// Measures all backends, or one.
 pub fn run(options: &Options) -> Result<()> {
-    if options.only != Some(Peer::Linux) {
-        image::build_named(&["block".to_owned()])?;
-    }
+    image::build_named(&["block".to_owned()])?;
     let runner = Runner::prepare()?;
-    if let Some(job) = &options.profile {
-        return profile(&runner, job, options.disk);
-    }
-    let plan = Plan {
-        jobs: JOBS.to_vec(),
-        rounds: (1..=options.rounds).map(|round| round.to_string()).collect(),
+    let scenario = |peer| Scenario {
+        disks: match options.disk {
+            Medium::Null => &[NULL],
+            Medium::File => &[FILE],
+        },
+        ..scenario(peer, NAMES)
     };
-    let additions = additions(&runner, &plan)?;
-    let measure = |peer: Peer| measure(&runner, &additions, peer, options.disk, &plan);
+    if let Some(job) = &options.profile {
+        return profile(&runner, job, &scenario(Peer::Ours));
+    }
+    let plan = Plan::new(jobs(), options.rounds);
+    let additions = plan.additions(&runner)?;
+    let measure = |peer: Peer| plan.measure(&runner, &scenario(peer), &additions, peer);
     if let Some(peer) = options.only {
         report::show(&measure(peer)?);
         return Ok(());
     }
-    let (linux, ours) = both(measure)?;
-    let facts = report::Facts::gather(
-        &runner,
-        &Peer::Ours.scenario(options.disk),
-        "block.img",
-        options.rounds,
-    )?;
-    let text = report::compare(&linux, &ours, &facts)?;
+    let runs = measure_all(measure)?;
+    let image = runner.built(&scenario(Peer::Ours), "block.img");
+    let text = report::compare(&runs, &image, &Facts::gather(&runner, options.rounds)?)?;
     println!("{text}");
     if options.disk != Medium::Null {
         return Ok(());
     }
-    report::publish(&text)
-}
-
-/// Measures both at once.
-pub fn both<R: Send>(measure: impl Fn(Peer) -> Result<R> + Sync) -> Result<(R, R)> {
-    eprintln!("bench: both machines at once; neither's time depends on the other");
-    let (linux, ours) = thread::scope(|scope| {
-        let linux = scope.spawn(|| measure(Peer::Linux));
-        let ours = scope.spawn(|| measure(Peer::Ours));
-        (linux.join(), ours.join())
-    });
-    let measured = |joined: thread::Result<_>| joined.map_err(|_| anyhow!("a measuring thread panicked"))?;
-    Ok((measured(linux)?, measured(ours)?))
-}
-
-fn additions(runner: &Runner, plan: &Plan) -> Result<Additions> {
-    let bench = image::workspace().join("tests/bench");
-    let read = |file: &str| fs::read(bench.join(file)).with_context(|| format!("tests/bench/{file}"));
-    let mut dom0 = python::files(runner.sources())?;
-    dom0.push(("measure.py".to_owned(), read("dom0/measure.py")?));
-    let jobs: Vec<&str> = plan.jobs.iter().map(|job| job.name).collect();
-    let text = format!(
-        "jobs=\"{}\"\nrounds=\"{}\"\n",
-        jobs.join(" "),
-        plan.rounds.join(" ")
-    );
-    let guest = vec![
-        ("jobs/bench".to_owned(), read("guest/bench")?),
-        ("jobs/plan".to_owned(), text.into_bytes()),
-    ];
-    Ok(Additions {
-        script: Some(bench.join("dom0/block.sh")),
-        dom0,
-        guest,
-        skip_idle: true,
-    })
-}
-
-fn measure(runner: &Runner, additions: &Additions, peer: Peer, disk: Medium, plan: &Plan) -> Result<Run> {
-    let scenario = peer.scenario(disk);
-    let outcome = runner.run_with(&scenario, additions)?;
-    outcome.print();
-    if outcome.failed() > 0 {
-        bail!("{} could not be measured", scenario.name);
-    }
-    Run::read(&outcome.values, peer.domain(), &plan.jobs, &plan.rounds).context(scenario.name)
+    publish(&text)
 }
 
 /// Has every instruction of a stretch of the job `name` written down, and shows whose they are.
-fn profile(runner: &Runner, name: &str, disk: Medium) -> Result<()> {
+fn profile(runner: &Runner, name: &str, scenario: &Scenario) -> Result<()> {
     let plan = Plan {
-        jobs: JOBS.into_iter().filter(|job| job.name == name).collect(),
+        jobs: jobs().into_iter().filter(|job| job.name == name).collect(),
         rounds: vec!["profile".to_owned()],
     };
-    let name = Peer::Ours.scenario(disk).name;
-    let log = image::target_dir().join("boot").join(name).join("profile.log");
-    let mut additions = additions(runner, &plan)?;
+    let log = image::target_dir()
+        .join("boot")
+        .join(scenario.name)
+        .join("profile.log");
+    let mut additions = plan.additions(runner)?;
     let path = log.to_string_lossy().into_owned();
     additions.dom0.push(("profile".to_owned(), path.into_bytes()));
-    let run = measure(runner, &additions, Peer::Ours, disk, &plan)?;
-    let iops = run.jobs.first().and_then(|(_, rounds)| rounds.first());
-    let iops = iops.context("one job, one round")?.iops;
+    let run = plan.measure(runner, scenario, &additions, Peer::Ours)?;
+    let iops = run.rounds(name)?.first().context("one round")?.iops;
     let image = Image::read(&image::target_dir().join("images/block.elf"))?;
     let file = File::open(&log).with_context(|| log.display().to_string())?;
     print!("{}", Profile::read(BufReader::new(file), &image)?.show(iops)?);

@@ -1,20 +1,19 @@
 //! The network driver domain, and Linux netback with a bridge: the same guests, wire and jobs.
 
-mod figures;
+pub mod figures;
 mod report;
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::BufReader;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::block::{Peer, both};
+use super::page::{Facts, publish};
+use super::peer::{Peer, Three, measure_all};
 use super::profile::{Image, Profile};
 use super::python;
-use super::report::{Facts, publish};
 use crate::boot::{Additions, Backend, Nic, Runner, Scenario, Start, Wire};
 use crate::image;
 use figures::{Job, Kind, Run};
@@ -37,7 +36,10 @@ pub struct Options {
 }
 
 /// Guests that are there at once.
-const PHASES: [(&str, usize); 3] = [("one", 1), ("two", 2), ("eight", 8)];
+const PHASES: [(&str, usize); 4] = [("one", 1), ("two", 2), ("eight", 8), ("sixteen", 16)];
+
+/// Bytes of a UDP packet whose frame has 64 on a wire.
+const UDP: Kind = Kind::Udp(18);
 
 const fn job(name: &'static str, title: &'static str, kind: Kind, wire: bool) -> Job {
     Job {
@@ -55,11 +57,11 @@ const JOBS: [(&str, Job); 12] = [
     ("two", job("pair", "TCP, guest to guest", Kind::Tcp, false)),
     (
         "one",
-        job("udp-send", "UDP of 64 bytes, guest to wire", Kind::Udp, true),
+        job("udp-send", "UDP of 64 bytes, guest to wire", UDP, true),
     ),
     (
         "one",
-        job("udp-receive", "UDP of 64 bytes, wire to guest", Kind::Udp, true),
+        job("udp-receive", "UDP of 64 bytes, wire to guest", UDP, true),
     ),
     (
         "one",
@@ -85,6 +87,90 @@ const JOBS: [(&str, Job); 12] = [
     ),
 ];
 
+/// Jobs of which one figure is shown over several points.
+pub struct Series {
+    /// The plot's file name.
+    pub name: &'static str,
+    /// What is done.
+    pub title: &'static str,
+    /// What the points are.
+    pub axis: &'static str,
+    /// The points' names, phases and jobs.
+    pub points: Vec<(&'static str, &'static str, Job)>,
+}
+
+/// UDP packets of several sizes: frames of 64 to 1,518 bytes on a wire.
+pub fn by_size() -> [Series; 2] {
+    let wire = [
+        ("18", "udp-receive-18", 18),
+        ("210", "udp-receive-210", 210),
+        ("466", "udp-receive-466", 466),
+        ("978", "udp-receive-978", 978),
+        ("1472", "udp-receive-1472", 1472),
+    ];
+    let pair = [
+        ("18", "udp-pair-18", 18),
+        ("210", "udp-pair-210", 210),
+        ("466", "udp-pair-466", 466),
+        ("978", "udp-pair-978", 978),
+        ("1472", "udp-pair-1472", 1472),
+    ];
+    [
+        Series {
+            name: "packet-size",
+            title: "UDP from the wire to a guest, by size",
+            axis: "bytes of payload a packet",
+            points: wire
+                .map(|(point, name, bytes)| (point, "one", job(name, name, Kind::Udp(bytes), true)))
+                .into(),
+        },
+        Series {
+            name: "packet-size-pair",
+            title: "UDP from guest to guest, by size",
+            axis: "bytes of payload a packet",
+            points: pair
+                .map(|(point, name, bytes)| (point, "two", job(name, name, Kind::Udp(bytes), false)))
+                .into(),
+        },
+    ]
+}
+
+/// TCP of several guests at once.
+pub fn by_guests() -> [Series; 2] {
+    let send = [
+        ("1", "send-of-1"),
+        ("2", "send-of-2"),
+        ("4", "send-of-4"),
+        ("8", "send-of-8"),
+        ("16", "send-of-16"),
+    ];
+    let receive = [
+        ("1", "receive-of-1"),
+        ("2", "receive-of-2"),
+        ("4", "receive-of-4"),
+        ("8", "receive-of-8"),
+        ("16", "receive-of-16"),
+    ];
+    let points = |jobs: [(&'static str, &'static str); 5]| {
+        jobs.map(|(point, name)| (point, "sixteen", job(name, name, Kind::Tcp, true)))
+            .into()
+    };
+    [
+        Series {
+            name: "send-guests",
+            title: "TCP from guests to the wire, by number of guests",
+            axis: "guests",
+            points: points(send),
+        },
+        Series {
+            name: "receive-guests",
+            title: "TCP from the wire to guests, by number of guests",
+            axis: "guests",
+            points: points(receive),
+        },
+    ]
+}
+
 const MACHINE: &str = r#"
 board = "qemu-virt"
 
@@ -97,118 +183,129 @@ log = "info"
 segments = ["xenbr0:net0"]
 "#;
 
-fn scenario(peer: Peer) -> Scenario {
-    let (name, backend) = match peer {
-        Peer::Linux => ("bench-net-linux", Backend::Linux),
-        Peer::Ours => ("bench-net-ours", Backend::DriverDomain(MACHINE)),
-    };
+const SCENARIO: Scenario = Scenario {
+    name: "bench-net",
+    backend: Backend::DriverDomain(MACHINE),
+    disks: &[],
+    start: Start::Qemu,
+    gic: 2,
+    nic: Some(Nic {
+        transport: 23,
+        wire: Wire::Dom0,
+    }),
+    fio: false,
+    outrigger: false,
+    checks: &["prepared", "measured"],
+    timeout: Duration::from_secs(3600),
+};
+
+const NAMES: Three<&str> = Three {
+    linux: "bench-net-linux",
+    linux_domain: "bench-net-linux-domain",
+    ours: "bench-net-ours",
+};
+
+/// With a backend and a name.
+pub fn scenario(peer: Peer, names: Three<&'static str>) -> Scenario {
     Scenario {
-        name,
-        backend,
-        disks: &[],
-        start: Start::Qemu,
-        gic: 2,
-        nic: Some(Nic {
-            transport: 23,
-            wire: Wire::Dom0,
-        }),
-        fio: false,
-        outrigger: false,
-        checks: &["prepared", "measured"],
-        timeout: Duration::from_secs(3600),
+        name: peer.of(names),
+        backend: peer.backend(MACHINE),
+        ..SCENARIO
     }
 }
 
-/// The domain whose processor time is the backend's.
-fn domain(peer: Peer) -> &'static str {
-    match peer {
-        Peer::Linux => "Domain-0",
-        Peer::Ours => "net",
-    }
-}
-
-/// Which jobs are done, and what their rounds are called.
-struct Plan {
+/// Which jobs are done, each in its phase, and what their rounds are called.
+pub struct Plan {
     jobs: Vec<(&'static str, Job)>,
     rounds: Vec<String>,
 }
 
-/// Measures both backends, or one.
-pub fn run(options: &Options) -> Result<()> {
-    if options.only != Some(Peer::Linux) {
-        image::build_named(&["net".to_owned()])?;
+impl Plan {
+    /// So many rounds.
+    pub fn new(jobs: Vec<(&'static str, Job)>, rounds: u32) -> Self {
+        Self {
+            jobs,
+            rounds: (1..=rounds).map(|round| round.to_string()).collect(),
+        }
     }
+
+    /// What it adds to a machine.
+    pub fn additions(&self, runner: &Runner) -> Result<Additions> {
+        let mut dom0 = python::files(runner.sources())?;
+        let mut guest = vec![("jobs/bench".to_owned(), python::script("guest/net")?)];
+        let mut phases = String::new();
+        for (name, guests) in PHASES {
+            let its = self.jobs.iter().filter(|(phase, _)| *phase == name);
+            let mut jobs: Vec<&str> = its.map(|(_, job)| job.name).collect();
+            if jobs.is_empty() {
+                continue;
+            }
+            if phases.is_empty() {
+                jobs.insert(0, "idle");
+            }
+            phases += &format!("phase {name} {guests}\n");
+            let text = format!(
+                "half={}\njobs=\"{}\"\nrounds=\"{}\"\n. /jobs/bench\n",
+                guests / 2,
+                jobs.join(" "),
+                self.rounds.join(" ")
+            );
+            guest.push((format!("jobs/{name}"), text.into_bytes()));
+        }
+        dom0.push(("phases".to_owned(), phases.into_bytes()));
+        Ok(Additions {
+            script: Some(image::workspace().join("tests/bench/dom0/net.sh")),
+            dom0,
+            guest,
+            skip_idle: true,
+            ..Additions::default()
+        })
+    }
+
+    /// Boots the scenario and reads what it reported.
+    pub fn measure(
+        &self,
+        runner: &Runner,
+        scenario: &Scenario,
+        additions: &Additions,
+        peer: Peer,
+    ) -> Result<Run> {
+        let outcome = runner.run_with(scenario, additions)?;
+        outcome.print();
+        if outcome.failed() > 0 {
+            bail!("{} could not be measured", scenario.name);
+        }
+        let jobs: Vec<Job> = self.jobs.iter().map(|(_, job)| *job).collect();
+        Run::read(&outcome.values, peer.domain("net"), &jobs, &self.rounds).context(scenario.name)
+    }
+}
+
+/// Measures all backends, or one.
+pub fn run(options: &Options) -> Result<()> {
+    image::build_named(&["net".to_owned()])?;
     let runner = Runner::prepare()?;
     if let Some(job) = &options.profile {
         return profile(&runner, job);
     }
     let wanted = |job: &Job| options.jobs.is_empty() || options.jobs.iter().any(|name| name == job.name);
-    let plan = Plan {
-        jobs: JOBS.into_iter().filter(|(_, job)| wanted(job)).collect(),
-        rounds: (1..=options.rounds).map(|round| round.to_string()).collect(),
-    };
-    let additions = additions(&runner, &plan)?;
-    let measure = |peer: Peer| -> Result<Run> {
-        let values = boot(&runner, &additions, peer)?;
-        let jobs: Vec<Job> = plan.jobs.iter().map(|(_, job)| *job).collect();
-        Run::read(&values, domain(peer), &jobs, &plan.rounds).context(scenario(peer).name)
-    };
+    let plan = Plan::new(
+        JOBS.into_iter().filter(|(_, job)| wanted(job)).collect(),
+        options.rounds,
+    );
+    let additions = plan.additions(&runner)?;
+    let measure = |peer: Peer| plan.measure(&runner, &scenario(peer, NAMES), &additions, peer);
     if let Some(peer) = options.only {
         report::show(&measure(peer)?);
         return Ok(());
     }
-    let (linux, ours) = both(measure)?;
-    let facts = Facts::gather(&runner, &scenario(Peer::Ours), "net.img", options.rounds)?;
-    let text = report::compare(&linux, &ours, &facts)?;
+    let runs = measure_all(measure)?;
+    let image = runner.built(&scenario(Peer::Ours, NAMES), "net.img");
+    let text = report::compare(&runs, &image, &Facts::gather(&runner, options.rounds)?)?;
     println!("{text}");
     if options.jobs.is_empty() {
         publish(&text)?;
     }
     Ok(())
-}
-
-fn additions(runner: &Runner, plan: &Plan) -> Result<Additions> {
-    let bench = image::workspace().join("tests/bench");
-    let read = |file: &str| fs::read(bench.join(file)).with_context(|| format!("tests/bench/{file}"));
-    let mut dom0 = python::files(runner.sources())?;
-    dom0.push(("measure.py".to_owned(), read("dom0/measure.py")?));
-    let mut guest = vec![("jobs/bench".to_owned(), read("guest/net")?)];
-    let mut phases = String::new();
-    for (name, guests) in PHASES {
-        let its = plan.jobs.iter().filter(|(phase, _)| *phase == name);
-        let mut jobs: Vec<&str> = its.map(|(_, job)| job.name).collect();
-        if jobs.is_empty() {
-            continue;
-        }
-        if phases.is_empty() {
-            jobs.insert(0, "idle");
-        }
-        phases += &format!("phase {name} {guests}\n");
-        let text = format!(
-            "half={}\njobs=\"{}\"\nrounds=\"{}\"\n. /jobs/bench\n",
-            guests / 2,
-            jobs.join(" "),
-            plan.rounds.join(" ")
-        );
-        guest.push((format!("jobs/{name}"), text.into_bytes()));
-    }
-    dom0.push(("phases".to_owned(), phases.into_bytes()));
-    Ok(Additions {
-        script: Some(bench.join("dom0/net.sh")),
-        dom0,
-        guest,
-        skip_idle: true,
-    })
-}
-
-fn boot(runner: &Runner, additions: &Additions, peer: Peer) -> Result<BTreeMap<String, String>> {
-    let scenario = scenario(peer);
-    let outcome = runner.run_with(&scenario, additions)?;
-    outcome.print();
-    if outcome.failed() > 0 {
-        bail!("{} could not be measured", scenario.name);
-    }
-    Ok(outcome.values)
 }
 
 /// Has every instruction of a stretch of the job `name` written down, and shows whose they are: for each packet, or each
@@ -218,20 +315,20 @@ fn profile(runner: &Runner, name: &str) -> Result<()> {
         jobs: JOBS.into_iter().filter(|(_, job)| job.name == name).collect(),
         rounds: vec!["profile".to_owned()],
     };
-    let folder = image::target_dir().join("boot").join(scenario(Peer::Ours).name);
+    let folder = image::target_dir()
+        .join("boot")
+        .join(scenario(Peer::Ours, NAMES).name);
     let log = folder.join("profile.log");
-    let mut additions = additions(runner, &plan)?;
+    let mut additions = plan.additions(runner)?;
     let path = log.to_string_lossy().into_owned();
     additions.dom0.push(("profile".to_owned(), path.into_bytes()));
-    let values = boot(runner, &additions, Peer::Ours)?;
-    let jobs: Vec<Job> = plan.jobs.iter().map(|(_, job)| *job).collect();
-    let run = Run::read(&values, domain(Peer::Ours), &jobs, &plan.rounds)?;
+    let run = plan.measure(runner, &scenario(Peer::Ours, NAMES), &additions, Peer::Ours)?;
     report::show(&run);
     let (job, rounds) = run.jobs.first().context("no such job")?;
     let value = rounds.first().context("one round")?.value;
     let each_second = match job.kind {
         Kind::Tcp => value / 1448.0,
-        Kind::Udp => value,
+        Kind::Udp(_) => value,
         Kind::Ping => bail!("a profile of mostly nothing"),
     };
     let image = Image::read(&image::target_dir().join("images/net.elf"))?;

@@ -13,7 +13,7 @@ use outrigger::build::DEFAULT_DEST;
 use super::console::{self, Line, Report};
 use super::machine::{self, Board, Kind, Machine, Medium, Software};
 use super::tools::HostTools;
-use super::{Backend, Scenario, Start, domains, medium, raspi, scenarios, tree};
+use super::{Backend, Scenario, Start, domains, linux_domain, medium, raspi, scenarios, tree};
 use crate::initramfs::{Archive, Sources};
 use crate::{dom0_program, fetch, image};
 
@@ -43,7 +43,12 @@ pub struct Additions {
     pub guest: Vec<(String, Vec<u8>)>,
     /// Whether the machine's clock skips time in which all of it waits: for figures that repeat.
     pub skip_idle: bool,
+    /// RAM of the machine in MiB, if it is not the usual.
+    pub memory_mib: Option<u32>,
 }
+
+/// RAM of a machine, in MiB.
+const MEMORY_MIB: u32 = 2048;
 
 /// What is known of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,7 +199,7 @@ impl Runner {
         let kind = scenario.start.board();
         let mut board = Board {
             kind,
-            memory_mib: 2048,
+            memory_mib: additions.memory_mib.unwrap_or(MEMORY_MIB),
             gic: scenario.gic,
             nic: scenario.nic,
             disks,
@@ -237,6 +242,15 @@ impl Runner {
                 let built = domains::build(machine, &base, dir, images)?;
                 archive.files_from(&built, DEFAULT_DEST)?;
                 ("block", fs::read(built.join("host.dtb"))?)
+            }
+            Backend::LinuxDomain(machine, mib) => {
+                let built = domains::build(machine, &base, dir, "images")?;
+                linux_domain::take_place(&built, mib)?;
+                archive.files_from(&built, DEFAULT_DEST)?;
+                let ramdisk = self.sources.linux_domain(&self.scripts, scenario.has_network())?;
+                fs::write(built.join("linux-domain.cpio"), &ramdisk)?;
+                archive.file(linux_domain::RAMDISK, &ramdisk)?;
+                ("linux-domain", fs::read(built.join("host.dtb"))?)
             }
         };
         archive.file(

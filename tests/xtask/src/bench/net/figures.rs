@@ -11,14 +11,11 @@ use super::super::figures::{Figure, Meter};
 pub enum Kind {
     /// TCP payload a second.
     Tcp,
-    /// Packets of [`UDP_PAYLOAD`] a second.
-    Udp,
+    /// Packets of so many bytes of payload a second.
+    Udp(u16),
     /// The shortest round trip.
     Ping,
 }
-
-/// Bytes of a UDP packet whose frame has 64 on a wire.
-pub const UDP_PAYLOAD: f64 = 18.0;
 
 /// One job that guests do.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +84,13 @@ impl Run {
         })
     }
 
+    /// The rounds of the job `name`.
+    pub fn rounds(&self, name: &str) -> Result<&[Round]> {
+        let found = self.jobs.iter().find(|(job, _)| job.name == name);
+        let (_, rounds) = found.with_context(|| format!("{name} was not measured"))?;
+        Ok(rounds)
+    }
+
     /// The processor time of Dom0 for one byte, or packet, of the job `name`: its peer's, if it does not serve. In s.
     pub fn peer_cost(&self, name: &str) -> f64 {
         let found = self.jobs.iter().find(|(job, _)| job.name == name && job.wire);
@@ -120,7 +124,7 @@ fn round_of(values: &BTreeMap<String, String>, kind: Kind, name: &str) -> Result
         let said: f64 = said.parse().with_context(|| format!("{who}: {said}"))?;
         sum += match kind {
             Kind::Tcp => said * 1000.0 / 8.0,
-            Kind::Udp => said * 1000.0 / 8.0 / UDP_PAYLOAD,
+            Kind::Udp(payload) => said * 1000.0 / 8.0 / f64::from(payload),
             Kind::Ping => said * 1000.0,
         };
     }

@@ -1,25 +1,28 @@
 //! Figures as a page.
 
-use std::fmt::Write;
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::super::figures::Figure;
-use super::super::report::{Facts, Row, number, provenance, spread, table, verdict};
+use super::super::page::{
+    Facts, Goal, HEADS, Row, at_rest, compared, fine, number, provenance, size, table, verdict,
+};
+use super::super::peer::Three;
 use super::figures::{Job, Kind, Round, Run};
 
-/// Throughput against Linux, at least: with the wire, and between guests.
-const WIRE: f64 = 1.5;
-const GUESTS: f64 = 2.0;
-/// The shortest round trip against Linux, at most.
-const PING: f64 = 0.5;
-/// The backend's processor time a byte against Linux, at most.
-const CPU: f64 = 1.0 / 3.0;
+/// Throughput against Linux: with the wire, and between guests.
+const WIRE: Goal = Goal::Least(1.5);
+const GUESTS: Goal = Goal::Least(2.0);
+/// The shortest round trip against Linux.
+const PING: Goal = Goal::Most(0.5);
+/// The backend's processor time a byte against Linux.
+const CPU: Goal = Goal::Most(1.0 / 3.0);
 /// No backend is so much better: Linux's own peer, in the same kernel, had no time to read what came.
 const BEYOND: f64 = 10.0;
 const STARVED: &str = "no comparison";
-const IMAGE_KIB: u64 = 320;
-const MEMORY_MIB: u64 = 16;
+/// The image and its memory, at most.
+const KIB_MIB: [f64; 2] = [320.0, 16.0];
 
 /// Jobs of which one needs more guests than the other.
 const MORE_GUESTS: [(&str, &str, &str); 3] = [
@@ -48,173 +51,130 @@ pub fn show(run: &Run) {
     }
 }
 
-/// The part of the page that compares both.
-pub fn compare(linux: &Run, ours: &Run, facts: &Facts) -> Result<String> {
-    let (mut against, mut cost, mut whose) = (Vec::new(), Vec::new(), Vec::new());
-    for ((job, theirs), (_, own)) in linux.jobs.iter().zip(&ours.jobs) {
-        against.push(against_linux(*job, theirs, own));
+/// The part of the page that compares all; `image` is ours as it is loaded.
+pub fn compare(runs: &Three<Run>, image: &Path, facts: &Facts) -> Result<String> {
+    let (mut throughput, mut cost, mut whose) = (Vec::new(), Vec::new(), Vec::new());
+    for (job, _) in &runs.ours.jobs {
+        let of = |run| Ok::<_, anyhow::Error>((run, Run::rounds(run, job.name)?));
+        let measured = Three {
+            linux: of(&runs.linux)?,
+            linux_domain: of(&runs.linux_domain)?,
+            ours: of(&runs.ours)?,
+        };
+        throughput.push(against_linux(*job, &measured));
         if job.kind != Kind::Ping {
-            cost.push(processor(*job, (linux, theirs), (ours, own)));
-            whose.push(shares(*job, (linux, theirs), (ours, own)));
+            cost.push(processor(*job, &measured));
+            whose.push(shares(*job, &measured));
         }
     }
-    let mut page =
-        String::from("# Network: the driver domain against Linux netback and a bridge in Dom0\n\n");
-    page += &provenance("net", &linux.values, facts)?;
-    page += "\nHow this is measured, and what it does not say: [README.md](README.md).\n";
-    page += "\n## What the guests see\n\n";
-    page += &table(&["", "Linux", "ours", "ratio", "goal", "", "spread"], &against);
-    page += "\n## The backend's processor time\n\nIn ns a byte of payload, or a packet (UDP). Linux's is Dom0's without what the same peer costs it in our run.\n\n";
-    page += &table(&["", "Linux", "ours", "ratio", "goal", "", "spread"], &cost);
-    page += "\n## Whose time it is\n\nIn % of the processor: guests, backend, peer, idle. At most: our throughput against Linux's if our backend cost nothing.\n\n";
-    page += &table(&["", "Linux", "ours", "at most"], &whose);
-    page += "\n## What one more guest costs\n\nThe backend's ns a byte of payload.\n\n";
     let mut more = Vec::new();
     for (title, few, many) in MORE_GUESTS {
-        more.extend(more_guests(title, few, many, linux, ours));
+        more.extend(more_guests(title, few, many, runs));
     }
-    page += &table(
-        &["", "Linux, 2 guests", "8", "ours, 2 guests", "8", "goal", ""],
-        &more,
-    );
-    page += "\n## Size\n\n";
-    page += &table(&["", "ours", "goal", ""], &size(ours, facts)?);
-    write!(
-        page,
-        "\nWith nothing to do, the driver domain takes {:.2} % of the processor; Dom0, which serves, {:.2} %.\n",
-        ours.idle_cost * 100.0,
-        linux.idle_cost * 100.0
-    )?;
-    Ok(page)
+    let values = &runs.ours.values;
+    Ok([
+        "# Network: the driver domain against Linux netback and a bridge\n\n",
+        &provenance("net", values, facts)?,
+        "\nHow this is measured, and what it does not say: [README.md](README.md).\n",
+        "\n## What the guests see\n\n",
+        &table(&HEADS, &throughput),
+        "\n## The backend's processor time\n\nIn ns a byte of payload, or a packet (UDP). That of Linux in Dom0 is Dom0's without what the same peer costs it in our run.\n\n",
+        &table(&HEADS, &cost),
+        "\n## Whose time it is\n\nIn % of the processor: guests, backend, peer, idle. At most: our throughput against Dom0's Linux if our backend cost nothing.\n\n",
+        &table(&["", "Linux in Dom0", "Linux domain", "ours", "at most"], &whose),
+        "\n## What one more guest costs\n\nThe backend's ns a byte of payload, of two guests and of eight.\n\n",
+        &table(
+            &["", "Linux in Dom0, 2", "8", "Linux domain, 2", "8", "ours, 2", "8", "goal", ""],
+            &more,
+        ),
+        "\n## Size\n\n",
+        &table(&["", "ours", "goal", ""], &size(values, image, KIB_MIB)?),
+        &at_rest(&runs.map(|run| run.idle_cost)),
+    ]
+    .concat())
 }
+
+type Measured<'a> = Three<(&'a Run, &'a [Round])>;
 
 fn value(job: Job, round: &Round) -> f64 {
     match job.kind {
         Kind::Tcp => round.value * 8.0 / 1e6,
-        Kind::Udp | Kind::Ping => round.value,
+        Kind::Udp(_) | Kind::Ping => round.value,
     }
 }
 
 fn unit(job: Job) -> &'static str {
     match job.kind {
         Kind::Tcp => "Mb/s",
-        Kind::Udp => "packets/s",
+        Kind::Udp(_) => "packets/s",
         Kind::Ping => "µs",
     }
 }
 
-fn against_linux(job: Job, theirs: &[Round], own: &[Round]) -> Row {
-    let of = |rounds| Figure::of(rounds, |round| value(job, round));
-    let (theirs, own) = (of(theirs), of(own));
-    let ratio = own.mean / theirs.mean;
-    let least = if job.wire { WIRE } else { GUESTS };
-    let (goal, met) = match job.kind {
-        Kind::Ping => (format!("≤ {PING}"), ratio <= PING),
-        Kind::Tcp | Kind::Udp => (format!("≥ {least}"), ratio >= least),
+fn against_linux(job: Job, measured: &Measured) -> Row {
+    let figures = measured.map(|(_, rounds)| Figure::of(rounds, |round| value(job, round)));
+    let goal = match (job.kind, job.wire) {
+        (Kind::Ping, _) => PING,
+        (_, true) => WIRE,
+        (_, false) => GUESTS,
     };
-    vec![
-        job.title.to_owned(),
-        format!("{} {}", number(theirs.mean), unit(job)),
-        format!("{} {}", number(own.mean), unit(job)),
-        format!("{ratio:.2}"),
+    let row = compared(
+        job.title,
+        &figures,
+        |value| format!("{} {}", number(value), unit(job)),
         goal,
-        if ratio > BEYOND {
-            STARVED.to_owned()
-        } else {
-            verdict(met)
-        },
-        spread(theirs, own),
-    ]
+    );
+    comparable(row, figures.ours.mean / figures.linux.mean <= BEYOND)
+}
+
+/// The row, without a verdict if the figures are no comparison.
+fn comparable(mut row: Row, are: bool) -> Row {
+    if let (Some(verdict), false) = (row.get_mut(7), are) {
+        STARVED.clone_into(verdict);
+    }
+    row
 }
 
 /// The backend's ns a byte, or a packet.
-fn cost(job: Job, run: &Run, rounds: &[Round], ours: &Run) -> Figure {
+fn cost(job: Job, (run, rounds): (&Run, &[Round]), ours: &Run) -> Figure {
     let peer = ours.peer_cost(job.name);
     Figure::of(rounds, |round| run.backend_share(round, peer) * 1e9 / round.value)
 }
 
-fn processor(job: Job, (linux, theirs): (&Run, &[Round]), (ours, own): (&Run, &[Round])) -> Row {
-    let (theirs, own) = (cost(job, linux, theirs, ours), cost(job, ours, own, ours));
-    let ratio = own.mean / theirs.mean;
-    let number = |value: f64| {
-        if value < 100.0 {
-            format!("{value:.2}")
-        } else {
-            number(value)
-        }
-    };
-    vec![
-        job.title.to_owned(),
-        number(theirs.mean),
-        number(own.mean),
-        format!("{ratio:.2}"),
-        "≤ 1/3".to_owned(),
-        if ratio < 1.0 / BEYOND {
-            STARVED.to_owned()
-        } else {
-            verdict(ratio <= CPU)
-        },
-        spread(theirs, own),
-    ]
+fn processor(job: Job, measured: &Measured) -> Row {
+    let costs = measured.map(|of| cost(job, *of, measured.ours.0));
+    let row = compared(job.title, &costs, fine, CPU);
+    comparable(row, costs.ours.mean / costs.linux.mean >= 1.0 / BEYOND)
 }
 
-fn shares(job: Job, (linux, theirs): (&Run, &[Round]), (ours, own): (&Run, &[Round])) -> Row {
-    let peer = ours.peer_cost(job.name);
-    let of = |run: &Run, rounds: &[Round]| {
+fn shares(job: Job, measured: &Measured) -> Row {
+    let peer = measured.ours.0.peer_cost(job.name);
+    // Guests, backend, peer, idle.
+    let shares = measured.map(|(run, rounds)| {
         let backend = Figure::of(rounds, |round| run.backend_share(round, peer)).mean;
         let other = Figure::of(rounds, |round| peer * round.value).mean;
         let busy = Figure::of(rounds, |round| round.meter.busy()).mean;
-        (busy - backend - other, backend, other, 1.0 - busy)
-    };
-    let text = |(guests, backend, other, idle): (f64, f64, f64, f64)| {
-        let percent = |share: f64| format!("{:.0}", share * 100.0);
-        [guests, backend, other, idle].map(percent).join(", ")
-    };
-    let ((_, backend, _, idle), mean) = (of(ours, own), |rounds| {
-        Figure::of(rounds, |round: &Round| round.value).mean
+        [busy - backend - other, backend, other, 1.0 - busy]
     });
-    let most = mean(own) / (1.0 - backend - idle) / mean(theirs);
-    vec![
-        job.title.to_owned(),
-        text(of(linux, theirs)),
-        text((of(ours, own).0, backend, of(ours, own).2, idle)),
-        format!("{most:.2}"),
-    ]
+    let values = measured.map(|(_, rounds)| Figure::of(rounds, |round| round.value).mean);
+    let [_, backend, _, idle] = shares.ours;
+    let most = values.ours / (1.0 - backend - idle) / values.linux;
+    let percent = |share: f64| format!("{:.0}", share * 100.0);
+    let [linux, domain, ours] = shares.columns().map(|shares| shares.map(percent).join(", "));
+    vec![job.title.to_owned(), linux, domain, ours, format!("{most:.2}")]
 }
 
-fn more_guests(title: &str, few: &str, many: &str, linux: &Run, ours: &Run) -> Option<Row> {
+fn more_guests(title: &str, few: &str, many: &str, runs: &Three<Run>) -> Option<Row> {
     let of = |run: &Run, name: &str| {
         let (job, rounds) = run.jobs.iter().find(|(job, _)| job.name == name)?;
-        Some(cost(*job, run, rounds, ours).mean)
+        Some(cost(*job, (run, rounds), &runs.ours).mean)
     };
-    let (one, eight) = (of(ours, few)?, of(ours, many)?);
-    let number = |value: f64| format!("{value:.2}");
-    Some(vec![
-        title.to_owned(),
-        number(of(linux, few)?),
-        number(of(linux, many)?),
-        number(one),
-        number(eight),
-        "no more".to_owned(),
-        verdict(eight <= one),
-    ])
-}
-
-fn size(ours: &Run, facts: &Facts) -> Result<Vec<Row>> {
-    let memory = ours.values.get("memory").context("memory was not reported")?;
-    let memory: u64 = memory.parse().context("memory")?;
-    let kib = facts.image_bytes.div_ceil(1024);
-    let row = |name: &str, is: u64, most: u64, unit: &str| {
-        let verdict = verdict(is <= most);
-        vec![
-            name.to_owned(),
-            format!("{is} {unit}"),
-            format!("≤ {most} {unit}"),
-            verdict,
-        ]
-    };
-    Ok(vec![
-        row("image", kib, IMAGE_KIB, "KiB"),
-        row("memory", memory, MEMORY_MIB, "MiB"),
-    ])
+    let mut row = vec![title.to_owned()];
+    for run in runs.columns() {
+        row.push(format!("{:.2}", of(run, few)?));
+        row.push(format!("{:.2}", of(run, many)?));
+    }
+    row.push("no more".to_owned());
+    row.push(verdict(of(&runs.ours, many)? <= of(&runs.ours, few)?));
+    Some(row)
 }

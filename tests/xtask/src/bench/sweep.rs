@@ -1,0 +1,398 @@
+//! Costs over the size of a block or a packet, the depth of a queue, and the number of guests.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::block::{self, Plan, figures as blocks};
+use super::figures::Figure;
+use super::net::{self, figures as packets};
+use super::page::{Facts, Row, fine, number, provenance, publish, table};
+use super::peer::{Peer, Three, measure_all};
+use super::plot::{self, Panel};
+use crate::boot::{Additions, Runner, Scenario};
+use crate::image;
+
+/// What to measure.
+#[derive(Clone, Debug, Args)]
+pub struct Options {
+    /// How often each job is run
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+}
+
+/// Guests at once.
+const GUESTS: [usize; 5] = [1, 2, 4, 8, 16];
+/// RAM of a machine with sixteen guests, in MiB: fio's guests take 320, the network's 128.
+const MIB: [u32; 2] = [6400, 3584];
+
+/// One figure over several points.
+struct Series {
+    /// The plot's file name.
+    name: &'static str,
+    title: &'static str,
+    /// What the points are.
+    axis: &'static str,
+    /// Units of throughput and of cost.
+    units: [&'static str; 2],
+    points: Vec<Point>,
+}
+
+/// What was measured at one point: throughput, and the backend's processor time for each unit of work.
+struct Point {
+    name: String,
+    throughput: Three<Figure>,
+    cost: Three<Figure>,
+}
+
+impl Series {
+    /// A table and its plot.
+    fn show(&self) -> Result<String> {
+        let panel = |title: String, of: fn(&Point) -> &Three<Figure>| {
+            let line = |pick: fn(&Three<Figure>) -> Figure| {
+                let points = self.points.iter();
+                points.map(|point| pick(of(point)).mean).collect::<Vec<f64>>()
+            };
+            Panel {
+                title,
+                axis: self.axis.to_owned(),
+                points: self.points.iter().map(|point| point.name.clone()).collect(),
+                lines: Three {
+                    linux: line(|three| three.linux),
+                    linux_domain: line(|three| three.linux_domain),
+                    ours: line(|three| three.ours),
+                },
+            }
+        };
+        let [throughput, cost] = self.units;
+        let panels = [
+            panel(format!("{throughput} (more is better)"), |point| {
+                &point.throughput
+            }),
+            panel(format!("backend's {cost} (less is better)"), |point| &point.cost),
+        ];
+        let picture = plot::publish(self.name, self.title, &panels)?;
+        let heads = [
+            self.axis,
+            &format!("{throughput}: Linux in Dom0"),
+            "Linux domain",
+            "ours",
+            "ours / Dom0",
+            &format!("{cost}: Linux in Dom0"),
+            "Linux domain",
+            "ours",
+            "ours / Dom0",
+        ];
+        let rows: Vec<Row> = self.points.iter().map(Point::row).collect();
+        Ok(format!(
+            "\n## {}\n\n{picture}\n{}",
+            self.title,
+            table(&heads, &rows)
+        ))
+    }
+}
+
+impl Point {
+    fn row(&self) -> Row {
+        let mut row = vec![self.name.clone()];
+        let mut add = |three: &Three<Figure>, text: fn(f64) -> String| {
+            row.extend(three.columns().map(|figure| text(figure.mean)));
+            row.push(format!("{:.2}", three.ours.mean / three.linux.mean));
+        };
+        add(&self.throughput, number);
+        add(&self.cost, fine);
+        row
+    }
+}
+
+/// A series of disk jobs: names of points, jobs, whether it is told in requests.
+type Disk = (
+    &'static str,
+    &'static str,
+    &'static str,
+    Vec<(String, blocks::Job)>,
+);
+
+fn disk_job(name: String, told: blocks::Told, fio: blocks::Fio, guests: usize) -> blocks::Job {
+    blocks::Job {
+        title: name.clone(),
+        name,
+        told,
+        fio,
+        guests,
+    }
+}
+
+/// Blocks of several sizes, and queues of several depths, by one guest.
+fn disk() -> [Disk; 2] {
+    let sizes = ["4k", "16k", "64k", "128k", "256k", "1m"].map(|size| {
+        let job = disk_job(format!("size-{size}"), blocks::Told::Bytes, ("read", size, 16), 1);
+        (size.to_owned(), job)
+    });
+    let depths = [1, 2, 4, 8, 16, 32].map(|depth| {
+        let job = disk_job(
+            format!("depth-{depth}"),
+            blocks::Told::Requests,
+            ("randread", "4k", depth),
+            1,
+        );
+        (depth.to_string(), job)
+    });
+    [
+        (
+            "block-size",
+            "Sequential reads at queue depth 16, by size",
+            "bytes a request",
+            sizes.into(),
+        ),
+        (
+            "queue-depth",
+            "Random reads of 4 KiB, by queue depth",
+            "requests in flight",
+            depths.into(),
+        ),
+    ]
+}
+
+/// Disk jobs of several guests together.
+fn disks() -> [Disk; 2] {
+    let of = |name: &str, told, fio| {
+        GUESTS
+            .map(|guests| {
+                let job = disk_job(format!("{name}-{guests}"), told, fio, guests);
+                (guests.to_string(), job)
+            })
+            .into()
+    };
+    [
+        (
+            "block-guests",
+            "Sequential reads of 128 KiB at queue depth 16, by number of guests",
+            "guests",
+            of("seq", blocks::Told::Bytes, ("read", "128k", 16)),
+        ),
+        (
+            "block-guests-random",
+            "Random reads of 4 KiB at queue depth 8, by number of guests",
+            "guests",
+            of("random", blocks::Told::Requests, ("randread", "4k", 8)),
+        ),
+    ]
+}
+
+/// Measures blocks and packets of several sizes, by one guest or two.
+pub fn sizes(options: &Options) -> Result<()> {
+    image::build_named(&["block".to_owned(), "net".to_owned()])?;
+    let runner = Runner::prepare()?;
+    let names = Three {
+        linux: "bench-sizes-linux",
+        linux_domain: "bench-sizes-linux-domain",
+        ours: "bench-sizes-ours",
+    };
+    let (mut text, values) = disk_series(&runner, names, disk(), None, options.rounds)?;
+    let names = Three {
+        linux: "bench-packets-linux",
+        linux_domain: "bench-packets-linux-domain",
+        ours: "bench-packets-ours",
+    };
+    text += &net_series(&runner, names, &net::by_size(), None, options.rounds)?;
+    page(
+        "Sizes: blocks, queues and packets",
+        "sizes",
+        &runner,
+        options,
+        &values,
+        &text,
+    )
+}
+
+/// Measures up to sixteen guests at once.
+pub fn guests(options: &Options) -> Result<()> {
+    image::build_named(&["block".to_owned(), "net".to_owned()])?;
+    let runner = Runner::prepare()?;
+    let names = Three {
+        linux: "bench-guests-linux",
+        linux_domain: "bench-guests-linux-domain",
+        ours: "bench-guests-ours",
+    };
+    let [disk_mib, net_mib] = MIB;
+    let (mut text, values) = disk_series(&runner, names, disks(), Some(disk_mib), options.rounds)?;
+    let names = Three {
+        linux: "bench-net-guests-linux",
+        linux_domain: "bench-net-guests-linux-domain",
+        ours: "bench-net-guests-ours",
+    };
+    text += &net_series(&runner, names, &net::by_guests(), Some(net_mib), options.rounds)?;
+    page(
+        "Guests: one to sixteen",
+        "guests",
+        &runner,
+        options,
+        &values,
+        &text,
+    )
+}
+
+fn page(
+    title: &str,
+    command: &str,
+    runner: &Runner,
+    options: &Options,
+    values: &BTreeMap<String, String>,
+    text: &str,
+) -> Result<()> {
+    let facts = Facts::gather(runner, options.rounds)?;
+    let text = format!("# {title}\n\n{}{text}", provenance(command, values, &facts)?);
+    println!("{text}");
+    publish(&text)
+}
+
+/// The series' tables and plots, and what one machine said of itself.
+fn disk_series(
+    runner: &Runner,
+    names: Three<&'static str>,
+    series: [Disk; 2],
+    memory_mib: Option<u32>,
+    rounds: u32,
+) -> Result<(String, BTreeMap<String, String>)> {
+    let jobs = series.iter().flat_map(|(.., points)| points.iter());
+    let plan = Plan::new(jobs.map(|(_, job)| job.clone()).collect(), rounds);
+    let additions = Additions {
+        memory_mib,
+        ..plan.additions(runner)?
+    };
+    let runs = measure_all(|peer: Peer| {
+        let scenario = Scenario {
+            timeout: Duration::from_secs(3600),
+            ..block::scenario(peer, names)
+        };
+        plan.measure(runner, &scenario, &additions, peer)
+    })?;
+    let mut text = String::new();
+    for (name, title, axis, points) in series {
+        let mut measured = Vec::new();
+        let mut units = ["MiB/s", "ns a byte"];
+        for (point, job) in points {
+            let requests = job.told == blocks::Told::Requests;
+            if requests {
+                units = ["requests a second", "µs a request"];
+            }
+            let of = |run: &blocks::Run| -> Result<(Figure, Figure)> {
+                let rounds = run.rounds(&job.name)?;
+                Ok(if requests {
+                    (
+                        Figure::of(rounds, |round| round.iops),
+                        Figure::of(rounds, |round| round.backend_share * 1e6 / round.iops),
+                    )
+                } else {
+                    (
+                        Figure::of(rounds, |round| round.kib_per_s / 1024.0),
+                        Figure::of(rounds, blocks::Round::cpu_ns_per_byte),
+                    )
+                })
+            };
+            measured.push(point_of(
+                point,
+                of(&runs.linux)?,
+                of(&runs.linux_domain)?,
+                of(&runs.ours)?,
+            ));
+        }
+        let series = Series {
+            name,
+            title,
+            axis,
+            units,
+            points: measured,
+        };
+        text += &series.show()?;
+    }
+    Ok((text, runs.ours.values))
+}
+
+fn point_of(
+    name: String,
+    linux: (Figure, Figure),
+    linux_domain: (Figure, Figure),
+    ours: (Figure, Figure),
+) -> Point {
+    Point {
+        name,
+        throughput: Three {
+            linux: linux.0,
+            linux_domain: linux_domain.0,
+            ours: ours.0,
+        },
+        cost: Three {
+            linux: linux.1,
+            linux_domain: linux_domain.1,
+            ours: ours.1,
+        },
+    }
+}
+
+fn net_series(
+    runner: &Runner,
+    names: Three<&'static str>,
+    series: &[net::Series],
+    memory_mib: Option<u32>,
+    rounds: u32,
+) -> Result<String> {
+    let jobs = series.iter().flat_map(|series| series.points.iter());
+    let plan = net::Plan::new(jobs.map(|(_, phase, job)| (*phase, *job)).collect(), rounds);
+    let additions = Additions {
+        memory_mib,
+        ..plan.additions(runner)?
+    };
+    let runs = measure_all(|peer: Peer| plan.measure(runner, &net::scenario(peer, names), &additions, peer))?;
+    let mut text = String::new();
+    for net::Series {
+        name,
+        title,
+        axis,
+        points,
+    } in series
+    {
+        let mut measured = Vec::new();
+        let mut units = ["Mb/s", "ns a byte"];
+        for (point, _, job) in points {
+            let packets = matches!(job.kind, packets::Kind::Udp(_));
+            if packets {
+                units = ["packets a second", "µs a packet"];
+            }
+            let peer = runs.ours.peer_cost(job.name);
+            let of = |run: &packets::Run| -> Result<(Figure, Figure)> {
+                let rounds = run.rounds(job.name).context(job.name)?;
+                let spent = |round: &packets::Round| run.backend_share(round, peer) / round.value;
+                Ok(if packets {
+                    (
+                        Figure::of(rounds, |round| round.value),
+                        Figure::of(rounds, |round| spent(round) * 1e6),
+                    )
+                } else {
+                    (
+                        Figure::of(rounds, |round| round.value * 8.0 / 1e6),
+                        Figure::of(rounds, |round| spent(round) * 1e9),
+                    )
+                })
+            };
+            measured.push(point_of(
+                (*point).to_owned(),
+                of(&runs.linux)?,
+                of(&runs.linux_domain)?,
+                of(&runs.ours)?,
+            ));
+        }
+        let series = Series {
+            name,
+            title,
+            axis,
+            units,
+            points: measured,
+        };
+        text += &series.show()?;
+    }
+    Ok(text)
+}
