@@ -30,6 +30,8 @@ mod journal;
 mod other;
 mod patience;
 mod persistent;
+#[cfg(any(test, feature = "raw-read"))]
+mod raw;
 mod read;
 mod reader;
 mod record;
@@ -49,6 +51,8 @@ mod view;
 
 pub use budget::Budget;
 pub use counters::Counters;
+#[cfg(feature = "raw-read")]
+pub use raw::{Raw, raw_read};
 pub use service::Block;
 pub use slice::{Part, Slice, Target, TargetError};
 pub use table::{PartUuid, Partition, ReadError, Sectors, TableError, partitions};

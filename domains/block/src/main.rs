@@ -34,6 +34,8 @@ fn run(mut machine: Machine) -> ! {
         });
         match disk {
             Ok((disk, interrupt, page)) => {
+                #[cfg(feature = "raw-read")]
+                let disk = measured(&name, disk, &page, machine.xen);
                 block.add_disk(name, interrupt, disk, page);
                 disks += 1;
             }
@@ -52,6 +54,27 @@ fn run(mut machine: Machine) -> ! {
     let end = serve(&block, machine.store, machine.xen, &mut machine.processor, update);
     block.quiesce();
     outrigger_core::obey(end)
+}
+
+/// Says how fast the disk is read if nobody else has anything to do with it.
+#[cfg(feature = "raw-read")]
+fn measured<M>(
+    name: &str,
+    mut disk: Disk,
+    page: &outrigger_devices::DmaMemory<M>,
+    clock: &impl Clock,
+) -> Disk {
+    for (pages, depth) in [(32, 16), (1, 32)] {
+        let time = core::time::Duration::from_secs(2);
+        match outrigger_block::raw_read(&mut *disk, page.page, clock, (pages, depth), time) {
+            Ok(raw) => info!(
+                "{name}: raw: {pages} pages {depth} deep: {} requests {} failures {} us",
+                raw.requests, raw.failed, raw.us
+            ),
+            Err(why) => error!("{name}: raw: {why}"),
+        }
+    }
+    disk
 }
 
 /// Stops what an earlier life has left at work, all of it, before memory is given to any.

@@ -6,6 +6,7 @@
 
 mod block;
 mod figures;
+mod gadgets;
 mod net;
 mod page;
 mod peer;
@@ -13,6 +14,7 @@ mod plot;
 mod profile;
 mod python;
 mod restart;
+mod start;
 mod sweep;
 
 use anyhow::Result;
@@ -29,6 +31,8 @@ pub enum Subject {
     Sizes(sweep::Options),
     /// The cost over the number of guests, one to sixteen
     Guests(sweep::Options),
+    /// How soon a driver domain serves, what memory it takes, and how much code it is
+    Start(start::Options),
     /// The network driver domain against Linux netback and a bridge in Dom0
     Net(net::Options),
 }
@@ -38,6 +42,7 @@ pub fn run(subject: &Subject) -> Result<()> {
     match subject {
         Subject::Block(options) => block::run(options),
         Subject::Restart => restart::run(),
+        Subject::Start(options) => start::run(options),
         Subject::Net(options) => net::run(options),
         Subject::Sizes(options) => sweep::sizes(options),
         Subject::Guests(options) => sweep::guests(options),

@@ -20,7 +20,7 @@ use anyhow::{Context, Result, bail};
 use disk::Slice;
 pub use disk::{Content, Disk};
 pub use machine::{Board, Kind};
-pub use run::{Additions, Runner};
+pub use run::{Additions, Outcome, Runner};
 pub use tools::HostTools;
 
 use crate::image;

@@ -213,7 +213,7 @@ impl Sources {
             self.programs(&mut archive, &[IPERF3])?;
             archive.symlink("etc/xen/scripts/vif-direct", "/vif-direct")?;
         }
-        modules::add(&mut archive, &self.linux, &wanted)?;
+        modules::put(&mut archive, modules::find(&self.linux, &wanted)?)?;
         archive.programs_from(scripts, "")?;
         archive.symlink("etc/xen/scripts/block-direct", "/block-direct")?;
         archive.finish()
@@ -236,19 +236,24 @@ impl Sources {
             archive.directory(directory)?;
         }
         archive.file("etc/xen/xl.conf", b"autoballoon=0\n")?;
-        let device: &[&str] = if network {
-            &["virtio_net", "bridge", "xen-netback"]
-        } else {
-            &["virtio_blk", "xen-blkback"]
-        };
-        let wanted = ["xen-evtchn", "xen-gntdev", "xen-privcmd", "xenfs", "virtio_mmio"];
-        modules::add(&mut archive, &self.linux, &[&wanted, device].concat())?;
+        modules::put(&mut archive, self.linux_domain_modules(network)?)?;
         archive.program("init", &fs::read(scripts.join("../bench/linux-domain/init"))?)?;
         for script in ["net.sh", "block-direct", "vif-direct"] {
             archive.program(script, &fs::read(scripts.join("dom0").join(script))?)?;
             archive.symlink(&format!("etc/xen/scripts/{script}"), &format!("/{script}"))?;
         }
         archive.finish()
+    }
+
+    /// The modules of the kernel that it has loaded: their names and contents.
+    pub fn linux_domain_modules(&self, network: bool) -> Result<Vec<(String, Vec<u8>)>> {
+        let device: &[&str] = if network {
+            &["virtio_net", "bridge", "xen-netback"]
+        } else {
+            &["virtio_blk", "xen-blkback"]
+        };
+        let wanted = ["xen-evtchn", "xen-gntdev", "xen-privcmd", "xenfs", "virtio_mmio"];
+        modules::find(&self.linux, &[&wanted, device].concat())
     }
 
     /// A stock guest: Debian's kernel modules, busybox, e2fsprogs, fio if `fio`, iperf3 if `network`, and `scripts` at
@@ -263,7 +268,7 @@ impl Sources {
         }
         self.programs(&mut archive, &programs)?;
         let wanted = ["xen-blkfront", "xen-netfront", "ext4", "crc32c_generic", "8021q"];
-        modules::add(&mut archive, &self.linux, &wanted)?;
+        modules::put(&mut archive, modules::find(&self.linux, &wanted)?)?;
         archive.programs_from(scripts, "")?;
         archive.programs_from(&scripts.join("jobs"), "jobs")?;
         archive.finish()

@@ -183,7 +183,8 @@ log = "info"
 segments = ["xenbr0:net0"]
 "#;
 
-const SCENARIO: Scenario = Scenario {
+/// Guests, a switch, and Dom0 on the wire.
+pub const SCENARIO: Scenario = Scenario {
     name: "bench-net",
     backend: Backend::DriverDomain(MACHINE),
     disks: &[],

@@ -9,17 +9,22 @@ use object::{Object, ObjectSection};
 
 use super::Archive;
 
-/// Adds the modules `wanted`, and those they depend on, to `/modules`, named so that their sorted order loads them.
+/// The modules `wanted`, and those they depend on, in an order that loads them: their names and contents.
 ///
 /// A module that is built into Debian's kernel is no error: it is simply not there.
-pub fn add(archive: &mut Archive, linux: &Path, wanted: &[&str]) -> Result<()> {
+pub fn find(linux: &Path, wanted: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
     let mut files = HashMap::new();
-    find(&linux.join("usr/lib/modules"), &mut files)?;
+    collect(&linux.join("usr/lib/modules"), &mut files)?;
     let mut order = Vec::new();
     for name in wanted {
         visit(&key(name), &files, &mut order)?;
     }
-    for (position, (name, contents)) in order.iter().enumerate() {
+    Ok(order)
+}
+
+/// Adds modules to `/modules`, named so that their sorted order is the order they are in.
+pub fn put(archive: &mut Archive, modules: Vec<(String, Vec<u8>)>) -> Result<()> {
+    for (position, (name, contents)) in modules.iter().enumerate() {
         archive.file(&format!("modules/{position:02}-{name}.ko"), contents)?;
     }
     Ok(())
@@ -30,11 +35,11 @@ fn key(name: &str) -> String {
     name.replace('-', "_")
 }
 
-fn find(dir: &Path, files: &mut HashMap<String, PathBuf>) -> Result<()> {
+fn collect(dir: &Path, files: &mut HashMap<String, PathBuf>) -> Result<()> {
     for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
         let path = entry?.path();
         if path.is_dir() && !path.is_symlink() {
-            find(&path, files)?;
+            collect(&path, files)?;
         } else if let Some(name) = path
             .file_name()
             .and_then(|name| name.to_str()?.strip_suffix(".ko.xz"))
