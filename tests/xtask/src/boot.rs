@@ -6,6 +6,7 @@ mod domains;
 mod linux_domain;
 mod machine;
 mod medium;
+mod outcome;
 mod raspi;
 mod run;
 mod scenarios;
@@ -20,7 +21,8 @@ use anyhow::{Context, Result, bail};
 use disk::Slice;
 pub use disk::{Content, Disk};
 pub use machine::{Board, Kind};
-pub use run::{Additions, Outcome, Runner};
+pub use outcome::Outcome;
+pub use run::{Additions, Runner};
 pub use tools::HostTools;
 
 use crate::image;
