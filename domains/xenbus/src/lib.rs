@@ -19,11 +19,15 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(feature = "fake")]
+extern crate std;
 
 mod attend;
 mod backend;
 mod class;
 mod device;
+#[cfg(feature = "fake")]
+pub mod fake;
 mod join;
 mod machine;
 mod nodes;

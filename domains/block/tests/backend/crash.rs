@@ -3,19 +3,17 @@
 //! pause: each request is answered once, truly, and in the end nothing is held.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::time::Duration;
 
 use outrigger_block::{Block, Budget};
 use outrigger_ring::SharedPages;
-use outrigger_xen::fake::{Crash, Device};
-use outrigger_xen::{GrantRef, Key, Survivors, Wake};
-use outrigger_xenbus::Backend;
+use outrigger_xen::fake::Device;
+use outrigger_xen::{GrantRef, Survivors};
+use outrigger_xenbus::fake::{self, is_a_devices};
 
 use crate::disk::{self, Order, SECTOR};
 use crate::guest::{BARRIER, Buffer, ERROR, Guest, OKAY, Options, READ, UNSUPPORTED, WRITE};
-use crate::quiet::Quiet;
-use crate::world::{DD, FE, Host, Life, vbd};
+use crate::quiet;
+use crate::world::{DD, FE, Host, vbd};
 
 const SECTORS: u64 = 1024;
 
@@ -132,48 +130,6 @@ impl Others {
         self.guest.as_mut().expect("it is connected")
     }
 
-    /// Goes on as far as it can be gone on without waiting. True if something was done.
-    fn go_on(&mut self, host: &Host) -> bool {
-        let closing = SCRIPT.len() - 4;
-        if self.may_be_given_up && !self.was_given_up && self.at < closing && host.state(self.device) == "5" {
-            // As a frontend does whose disk is gone: what it has asked for fails, and it closes.
-            self.was_given_up = true;
-            self.at = SCRIPT.len() - 2;
-        }
-        if !self.was_given_up {
-            self.hear(host);
-        }
-        let Some(act) = SCRIPT.get(self.at) else {
-            return false;
-        };
-        let unanswered = self.guest.as_ref().map_or(0, Guest::unanswered);
-        match *act {
-            Act::Attach => host.attach(self.device, "virtio0", "w"),
-            Act::Publish if host.state(self.device) != "2" => return false,
-            Act::Publish => {
-                let guest = Guest::publish(host, self.device, self.options);
-                self.buffers = guest.buffers(128);
-                self.pages = guest.buffers(8);
-                self.guest = Some(guest);
-            }
-            Act::Connected if host.state(self.device) != "4" => return false,
-            Act::Connected => self.guest().set_state(host, 4),
-            Act::Ask(batch) => self.ask(batch),
-            Act::Answered if unanswered > 0 => return false,
-            Act::Answered => assert!(host.disk().data == self.model, "the disk is as it was written"),
-            Act::Hold => host.disk().held = true,
-            Act::Release(count) => host.disk().release(count),
-            Act::LetGo => host.disk().let_go(),
-            Act::Order(order) => host.disk().order = order,
-            Act::State(state) => self.guest().set_state(host, state),
-            Act::Await(state) if host.state(self.device) != state => return false,
-            Act::Await(_) => {}
-        }
-        self.steps.push(host.dd.steps_taken());
-        self.at += 1;
-        true
-    }
-
     /// The guest ends its grants.
     fn let_go(&self) {
         let guest = self.guest.as_ref().expect("it is connected");
@@ -181,10 +137,6 @@ impl Others {
             let ended = guest.dom.revoke(buffer.gref);
             ended.expect("nobody has it mapped");
         }
-    }
-
-    fn is_over(&self) -> bool {
-        self.at == SCRIPT.len()
     }
 
     /// Takes responses, if notified of any, as a frontend's handler does.
@@ -338,46 +290,63 @@ impl Others {
     }
 }
 
-/// Not the place in XenStore's ring.
-fn is_a_devices(key: Key) -> bool {
-    key.kind == Key::TRANSCRIPT || key.kind >= Key::CLASS
+impl fake::Others<Host> for Others {
+    fn go_on(&mut self, host: &Host) -> bool {
+        let closing = SCRIPT.len() - 4;
+        if self.may_be_given_up && !self.was_given_up && self.at < closing && host.state(self.device) == "5" {
+            // As a frontend does whose disk is gone: what it has asked for fails, and it closes.
+            self.was_given_up = true;
+            self.at = SCRIPT.len() - 2;
+        }
+        if !self.was_given_up {
+            self.hear(host);
+        }
+        let Some(act) = SCRIPT.get(self.at) else {
+            return false;
+        };
+        let unanswered = self.guest.as_ref().map_or(0, Guest::unanswered);
+        match *act {
+            Act::Attach => host.attach(self.device, "virtio0", "w"),
+            Act::Publish if host.state(self.device) != "2" => return false,
+            Act::Publish => {
+                let guest = Guest::publish(host, self.device, self.options);
+                self.buffers = guest.buffers(128);
+                self.pages = guest.buffers(8);
+                self.guest = Some(guest);
+            }
+            Act::Connected if host.state(self.device) != "4" => return false,
+            Act::Connected => self.guest().set_state(host, 4),
+            Act::Ask(batch) => self.ask(batch),
+            Act::Answered if unanswered > 0 => return false,
+            Act::Answered => assert!(host.disk().data == self.model, "the disk is as it was written"),
+            Act::Hold => host.disk().held = true,
+            Act::Release(count) => host.disk().release(count),
+            Act::LetGo => host.disk().let_go(),
+            Act::Order(order) => host.disk().order = order,
+            Act::State(state) => self.guest().set_state(host, state),
+            Act::Await(state) if host.state(self.device) != state => return false,
+            Act::Await(_) => {}
+        }
+        self.steps.push(host.dd.steps_taken());
+        self.at += 1;
+        true
+    }
+
+    fn is_over(&self) -> bool {
+        self.at == SCRIPT.len()
+    }
+
+    fn waits_for(&self, host: &Host) -> String {
+        format!("{:?}, {}", SCRIPT.get(self.at), host.error(self.device))
+    }
 }
 
 /// One life: from the image's beginning until all is over, or it fails.
 fn live(host: &Host, others: &mut Others) {
-    let quiet = Quiet::new(host.dd.clone());
+    let quiet = quiet::domain(&host.dd);
     let block = Block::new(&quiet, Budget::default());
     host.add_disks(&block);
-    let store = host.dd.xenstore();
-    let backend = Backend::new(&store, &host.dd, &block);
-    backend.resume();
-    let life = Life::new(&block, &store, &backend);
-    let mut wake = Some(Wake::default());
-    let mut idle = 0;
-    while !others.is_over() {
-        match wake {
-            Some(this) => {
-                let busy = life.turn(host, this);
-                wake = life.woken(host).or(busy.then(Wake::default));
-            }
-            None => {
-                if others.go_on(host) {
-                    idle = 0;
-                } else {
-                    idle += 1;
-                    let stopped = &SCRIPT[others.at.min(SCRIPT.len() - 1)];
-                    assert!(
-                        idle < 300,
-                        "nothing happens any more at {stopped:?}: {}",
-                        host.error(others.device)
-                    );
-                    host.xen.advance(Duration::from_millis(10));
-                }
-                // XenStore may have something to say.
-                wake = Some(life.woken(host).unwrap_or_default());
-            }
-        }
-    }
+    fake::live(&host.dd, &block, host, others);
 }
 
 fn host(max_segments: usize) -> Host {
@@ -391,18 +360,7 @@ fn host(max_segments: usize) -> Host {
 
 /// A life that fails after so many steps; true if it did not come to that.
 fn live_for(host: &Host, others: &mut Others, steps: u64) -> bool {
-    host.dd.crash_at(steps);
-    match catch_unwind(AssertUnwindSafe(|| live(host, others))) {
-        Ok(()) => {
-            host.dd.crash_never();
-            true
-        }
-        Err(crash) if crash.is::<Crash>() => {
-            host.dd.restart();
-            false
-        }
-        Err(failure) => resume_unwind(failure),
-    }
+    fake::live_for(&host.dd, steps, || live(host, others))
 }
 
 /// Plays it all, failing after so many steps of each life but the last. The steps that the last one took.

@@ -1,19 +1,16 @@
 //! A driver domain with disks on FakeXen, driven as its image's loop drives it.
 
-use std::cell::{Cell, RefCell};
 use std::ops::Deref;
-use std::pin::Pin;
-use std::time::Duration;
 
 use outrigger_block::{Block, Budget, Counters};
 use outrigger_devices::{BlockLimits, DmaMemory};
-use outrigger_xen::fake::{Caller, Device, Domain, FakePages, FakeXen, Toolstack, XenStored};
-use outrigger_xen::xenstore::{XenStore, poll_once};
-use outrigger_xen::{Clock, Cpu, DomId, Wake};
-use outrigger_xenbus::{Backend, DeviceId};
+use outrigger_xen::fake::{Caller, Device, Domain, FakePages, FakeXen, Quiet, Toolstack, XenStored};
+use outrigger_xen::{DomId, Wake};
+use outrigger_xenbus::DeviceId;
+use outrigger_xenbus::fake::Life;
 
 use crate::disk::{self, FakeDisk, Handle};
-use crate::quiet::Quiet;
+use crate::quiet;
 
 pub const DD: DomId = DomId(3);
 pub const FE: DomId = DomId(7);
@@ -31,21 +28,10 @@ pub struct Host {
     pub disks: Vec<Handle>,
 }
 
-/// One life of the driver domain: what its loop works with.
-pub struct Life<'a> {
-    pub block: &'a Served<'a>,
-    store: &'a XenStore<FakePages>,
-    backend: &'a Backend<'a, FakePages, Served<'a>>,
-    run: RefCell<Pin<Box<dyn Future<Output = std::convert::Infallible> + 'a>>>,
-    /// Turns of the loop so far.
-    pub turns: Cell<u64>,
-    deadline: Cell<Option<outrigger_xen::Instant>>,
-}
-
 /// A machine, and the one life of a driver domain that does not fail.
 pub struct World {
     host: Host,
-    life: Life<'static>,
+    life: Life<'static, Served<'static>>,
     pub quiet: &'static Quiet,
 }
 
@@ -81,50 +67,37 @@ impl World {
     /// Disks `virtio0` and so on.
     pub fn with(disks: &[BlockLimits]) -> Self {
         let host = Host::new(disks);
-        let quiet: &'static Quiet = Box::leak(Box::new(Quiet::new(host.dd.clone())));
+        let quiet: &'static Quiet = Box::leak(Box::new(quiet::domain(&host.dd)));
         let block: &'static Served = Box::leak(Box::new(Block::new(quiet, Budget::default())));
         host.add_disks(block);
-        let dd: &'static Domain = Box::leak(Box::new(host.dd.clone()));
-        let store: &'static XenStore<FakePages> = Box::leak(Box::new(host.xs.client(DD)));
-        let backend: &'static Backend<'static, FakePages, Served> =
-            Box::leak(Box::new(Backend::new(store, dd, block)));
         Self {
-            life: Life::new(block, store, backend),
+            life: Life::only(&host.dd, block),
             host,
             quiet,
         }
     }
 
     pub fn block(&self) -> &Served<'static> {
-        self.life.block
+        self.life.service
     }
 
     pub fn turns(&self) -> u64 {
-        self.life.turns.get()
+        self.life.turns()
     }
 
     /// One turn of the loop. True if it would not have slept after it.
     pub fn turn(&self, wake: Wake) -> bool {
-        self.life.turn(&self.host, wake)
+        self.life.turn(wake)
     }
 
-    /// Runs the loop until it sleeps. A wake-up that gets lost shows as work that is not done.
+    /// Runs the loop until it sleeps.
     pub fn settle(&self) {
-        let mut wake = Some(self.life.woken(&self.host).unwrap_or_default());
-        for _ in 0..100_000 {
-            let Some(this) = wake else { return };
-            let busy = self.turn(this);
-            wake = self.life.woken(&self.host).or(busy.then(Wake::default));
-        }
-        panic!("the loop never sleeps");
+        self.life.settle();
     }
 
     /// Time passes, in small steps.
     pub fn advance(&self, ms: u64) {
-        for _ in 0..ms.div_ceil(10) {
-            self.xen.advance(Duration::from_millis(10));
-            self.settle();
-        }
+        self.life.advance(ms);
     }
 
     /// The toolstack makes a vbd.
@@ -215,60 +188,5 @@ impl Host {
             ],
             &[("virtual-device", &virtual_device), ("device-type", "disk")],
         );
-    }
-}
-
-impl<'a> Life<'a> {
-    pub fn new(
-        block: &'a Served<'a>,
-        store: &'a XenStore<FakePages>,
-        backend: &'a Backend<'a, FakePages, Served<'a>>,
-    ) -> Self {
-        Self {
-            block,
-            store,
-            backend,
-            run: RefCell::new(Box::pin(async { match backend.run().await {} })),
-            turns: Cell::new(0),
-            deadline: Cell::new(None),
-        }
-    }
-
-    /// One turn of the loop. True if it would not have slept after it.
-    pub fn turn(&self, host: &Host, wake: Wake) -> bool {
-        self.turns.set(self.turns.get() + 1);
-        let turn = self.block.turn(wake);
-        if turn.poke {
-            self.backend.poke();
-        }
-        self.deadline.set(turn.deadline);
-        let mut moved = false;
-        for look in 0..10_000 {
-            let served = host.xs.serve();
-            let polled = self.store.poll();
-            let due = self.backend.next_deadline().is_some_and(|at| at <= host.dd.now());
-            if !(served || polled || due || self.backend.is_poked() || (self.turns.get() == 1 && look == 0)) {
-                break;
-            }
-            moved |= served || polled;
-            host.dd.step();
-            let _ = poll_once(self.run.borrow_mut().as_mut());
-        }
-        turn.more_work || moved || self.block.has_work()
-    }
-
-    /// What woke the domain; nothing if it would sleep on.
-    pub fn woken(&self, host: &Host) -> Option<Wake> {
-        let mut cpu = host.dd.clone();
-        let now = host.dd.now();
-        let wake = cpu.wait(Some(now));
-        let deadlines = [
-            self.deadline.get(),
-            self.backend.next_deadline(),
-            self.backend.sweep(),
-        ];
-        let timer = deadlines.into_iter().flatten().any(|at| at <= now);
-        let wake = Wake { timer, ..wake };
-        (wake.events || wake.devices != 0 || wake.timer).then_some(wake)
     }
 }

@@ -2,21 +2,17 @@
 //! wire; but every slot is answered once, in its place, no frame reaches whom it is not for or changes on its way, no
 //! page is left over, and what guests have told by message is still known.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::time::Duration;
-
 use outrigger_net::Net;
 use outrigger_netif::{ControlRequest, Extra, Gso};
 use outrigger_ring::SharedPages;
-use outrigger_xen::fake::Crash;
-use outrigger_xen::{Access, EventChannels, GrantRef, Key, Survivors, Wake};
-use outrigger_xenbus::Backend;
+use outrigger_xen::{Access, EventChannels, GrantRef, Survivors};
+use outrigger_xenbus::fake::{self, is_a_devices};
 
 use crate::card;
 use crate::frames::{PEER, mac, tcp, udp};
 use crate::guest::{EXTRA, Guest, Options};
-use crate::quiet::Quiet;
-use crate::world::{DD, Host, Life, vif};
+use crate::quiet;
+use crate::world::{DD, Host, vif};
 
 /// Somebody that guest 1 listens to, and somebody that it does not.
 const HEARD: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
@@ -104,10 +100,6 @@ impl Others {
         }
     }
 
-    fn is_over(&self) -> bool {
-        self.at == SCRIPT.len()
-    }
-
     fn states(&self, host: &Host) -> [String; 2] {
         [1, 2].map(|number| host.state(vif(number)))
     }
@@ -183,7 +175,9 @@ impl Others {
         self.put(1, 0, &crate::frames::blank(&large), Some(gso), &[4000]);
         self.guests.iter_mut().for_each(|guest| guest.kick(0));
     }
+}
 
+impl fake::Others<Host> for Others {
     fn go_on(&mut self, host: &Host) -> bool {
         let closing = SCRIPT.len() - 2;
         if self.may_be_given_up && self.at < closing && self.states(host).contains(&"5".to_string()) {
@@ -274,59 +268,27 @@ impl Others {
         self.at += 1;
         true
     }
-}
 
-/// Not the place in XenStore's ring.
-fn is_a_devices(key: Key) -> bool {
-    key.kind == Key::TRANSCRIPT || key.kind >= Key::CLASS
+    fn is_over(&self) -> bool {
+        self.at == SCRIPT.len()
+    }
+
+    fn waits_for(&self, _: &Host) -> String {
+        format!("{:?}", SCRIPT.get(self.at))
+    }
 }
 
 /// One life: from the image's beginning until all is over, or it fails.
 fn live(host: &Host, others: &mut Others) {
-    let quiet = Quiet(host.dd.clone());
+    let quiet = quiet::domain(&host.dd);
     let net = Net::new(&quiet);
     host.begin(&net, 200, "lan0:virtio0,private");
-    let store = host.dd.xenstore();
-    let backend = Backend::new(&store, &host.dd, &net);
-    backend.resume();
-    let life = Life::new(&net, &store, &backend);
-    let mut wake = Some(Wake::default());
-    let mut idle = 0;
-    while !others.is_over() {
-        match wake {
-            Some(this) => {
-                let busy = life.turn(host, this);
-                wake = life.woken(host).or(busy.then(Wake::default));
-            }
-            None => {
-                if others.go_on(host) {
-                    idle = 0;
-                } else {
-                    idle += 1;
-                    assert!(idle < 300, "nothing happens any more at {:?}", SCRIPT[others.at]);
-                    host.xen.advance(Duration::from_millis(10));
-                }
-                // XenStore may have something to say.
-                wake = Some(life.woken(host).unwrap_or_default());
-            }
-        }
-    }
+    fake::live(&host.dd, &net, host, others);
 }
 
 /// A life that fails after so many steps; true if it did not come to that.
 fn live_for(host: &Host, others: &mut Others, steps: u64) -> bool {
-    host.dd.crash_at(steps);
-    match catch_unwind(AssertUnwindSafe(|| live(host, others))) {
-        Ok(()) => {
-            host.dd.crash_never();
-            true
-        }
-        Err(crash) if crash.is::<Crash>() => {
-            host.dd.restart();
-            false
-        }
-        Err(failure) => resume_unwind(failure),
-    }
+    fake::live_for(&host.dd, steps, || live(host, others))
 }
 
 /// Plays it all, failing after so many steps of each life but the last. The steps that the last one took.

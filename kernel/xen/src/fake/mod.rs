@@ -17,6 +17,7 @@ mod cpu;
 mod event;
 mod grant;
 mod pages;
+mod quiet;
 mod survivors;
 mod xenstored;
 
@@ -31,6 +32,7 @@ use crate::{Access, DomId, Ended, Instant, Key, PAGE_SIZE};
 pub use event::PortState;
 pub use grant::GrantInUse;
 pub use pages::FakePages;
+pub use quiet::{OptOut, Quiet};
 pub use survivors::Crash;
 pub use xenstored::{Caller, Device, Errno, Perm, Perms, Request, Toolstack, Verdict, XenStored};
 
