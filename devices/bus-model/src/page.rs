@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use outrigger_devices::PAGE_SIZE;
-use outrigger_ring::SharedPages;
+use outrigger_ring::Bytewise;
 
 use crate::cache::Cache;
 
@@ -146,6 +146,12 @@ impl TestPage {
         cache.clean(&self.bytes, bytes.clone());
         cache.drop_lines(bytes);
     }
+}
+
+impl Bytewise for TestPage {
+    fn size(&self) -> usize {
+        self.bytes.len()
+    }
 
     fn load<const N: usize>(&self, at: usize) -> [u8; N] {
         assert!(at.is_multiple_of(N), "an aligned load");
@@ -160,49 +166,8 @@ impl TestPage {
         self.cpu.access(|a| a.stores += 1);
         self.poke(at, &bytes);
     }
-}
 
-impl SharedPages for TestPage {
-    fn len(&self) -> usize {
-        self.bytes.len()
-    }
-    fn load_u8(&self, at: usize) -> u8 {
-        u8::from_le_bytes(self.load(at))
-    }
-    fn load_u16(&self, at: usize) -> u16 {
-        u16::from_le_bytes(self.load(at))
-    }
-    fn load_u32(&self, at: usize) -> u32 {
-        u32::from_le_bytes(self.load(at))
-    }
-    fn load_u64(&self, at: usize) -> u64 {
-        u64::from_le_bytes(self.load(at))
-    }
-    fn store_u8(&self, at: usize, value: u8) {
-        self.store(at, value.to_le_bytes());
-    }
-    fn store_u16(&self, at: usize, value: u16) {
-        self.store(at, value.to_le_bytes());
-    }
-    fn store_u32(&self, at: usize, value: u32) {
-        self.store(at, value.to_le_bytes());
-    }
-    fn store_u64(&self, at: usize, value: u64) {
-        self.store(at, value.to_le_bytes());
-    }
-    fn acquire_u16(&self, at: usize) -> u16 {
-        self.load_u16(at)
-    }
-    fn acquire_u32(&self, at: usize) -> u32 {
-        self.load_u32(at)
-    }
-    fn release_u16(&self, at: usize, value: u16) {
-        self.store_u16(at, value);
-    }
-    fn release_u32(&self, at: usize, value: u32) {
-        self.store_u32(at, value);
-    }
-    fn full_barrier(&self) {
+    fn barrier(&self) {
         self.cpu.access(|a| a.barriers += 1);
     }
 }

@@ -13,11 +13,15 @@
 #![forbid(unsafe_code)]
 
 mod back;
+#[cfg(feature = "bytewise")]
+mod bytewise;
 mod front;
 mod pages;
 mod shape;
 
 pub use back::{AttachError, BackRing};
+#[cfg(feature = "bytewise")]
+pub use bytewise::Bytewise;
 pub use front::FrontRing;
 pub use pages::{SharedPages, last_word};
 pub use shape::{Overflow, RingShape, ShapeError};

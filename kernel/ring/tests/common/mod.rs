@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use outrigger_ring::SharedPages;
+use outrigger_ring::Bytewise;
 
 /// Bytes a page.
 pub const PAGE: usize = 4096;
@@ -83,6 +83,18 @@ impl Memory {
     pub fn before_load(&self, hook: impl FnMut(&Memory, usize) + 'static) {
         *self.0.hook.borrow_mut() = Some(Box::new(hook));
     }
+}
+
+fn sorted(record: &RefCell<Vec<usize>>) -> Vec<usize> {
+    let mut offsets = record.borrow().clone();
+    offsets.sort_unstable();
+    offsets
+}
+
+impl Bytewise for Memory {
+    fn size(&self) -> usize {
+        self.0.bytes.len()
+    }
 
     fn load<const N: usize>(&self, at: usize) -> [u8; N] {
         assert!(at.is_multiple_of(N), "misaligned load at {at}");
@@ -104,53 +116,4 @@ impl Memory {
             self.0.bytes[at + i].store(byte, Ordering::Relaxed);
         }
     }
-}
-
-fn sorted(record: &RefCell<Vec<usize>>) -> Vec<usize> {
-    let mut offsets = record.borrow().clone();
-    offsets.sort_unstable();
-    offsets
-}
-
-impl SharedPages for Memory {
-    fn len(&self) -> usize {
-        self.0.bytes.len()
-    }
-    fn load_u8(&self, at: usize) -> u8 {
-        u8::from_le_bytes(self.load(at))
-    }
-    fn load_u16(&self, at: usize) -> u16 {
-        u16::from_le_bytes(self.load(at))
-    }
-    fn load_u32(&self, at: usize) -> u32 {
-        u32::from_le_bytes(self.load(at))
-    }
-    fn load_u64(&self, at: usize) -> u64 {
-        u64::from_le_bytes(self.load(at))
-    }
-    fn store_u8(&self, at: usize, value: u8) {
-        self.store(at, value.to_le_bytes());
-    }
-    fn store_u16(&self, at: usize, value: u16) {
-        self.store(at, value.to_le_bytes());
-    }
-    fn store_u32(&self, at: usize, value: u32) {
-        self.store(at, value.to_le_bytes());
-    }
-    fn store_u64(&self, at: usize, value: u64) {
-        self.store(at, value.to_le_bytes());
-    }
-    fn acquire_u16(&self, at: usize) -> u16 {
-        self.load_u16(at)
-    }
-    fn acquire_u32(&self, at: usize) -> u32 {
-        self.load_u32(at)
-    }
-    fn release_u16(&self, at: usize, value: u16) {
-        self.store_u16(at, value);
-    }
-    fn release_u32(&self, at: usize, value: u32) {
-        self.store_u32(at, value);
-    }
-    fn full_barrier(&self) {}
 }

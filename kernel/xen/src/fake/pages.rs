@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::vec;
 use std::vec::Vec;
 
-use outrigger_ring::SharedPages;
+use outrigger_ring::{Bytewise, SharedPages};
 
 use super::survivors::Steps;
 use crate::{Access, DomId, PAGE_SIZE};
@@ -209,6 +209,21 @@ impl FakePages {
         assert!(at + width <= self.len(), "access past the end at {at:#x}");
         (&self.pages[at / PAGE_SIZE], at % PAGE_SIZE)
     }
+}
+
+impl fmt::Debug for FakePages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FakePages")
+            .field("pages", &self.pages.len())
+            .field("view", &self.view)
+            .finish()
+    }
+}
+
+impl Bytewise for FakePages {
+    fn size(&self) -> usize {
+        self.len
+    }
 
     fn load<const N: usize>(&self, at: usize) -> [u8; N] {
         assert!(
@@ -253,56 +268,4 @@ impl FakePages {
         }
         page.poke(offset, &bytes);
     }
-}
-
-impl fmt::Debug for FakePages {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FakePages")
-            .field("pages", &self.pages.len())
-            .field("view", &self.view)
-            .finish()
-    }
-}
-
-impl SharedPages for FakePages {
-    fn len(&self) -> usize {
-        self.len
-    }
-    fn load_u8(&self, at: usize) -> u8 {
-        u8::from_le_bytes(self.load(at))
-    }
-    fn load_u16(&self, at: usize) -> u16 {
-        u16::from_le_bytes(self.load(at))
-    }
-    fn load_u32(&self, at: usize) -> u32 {
-        u32::from_le_bytes(self.load(at))
-    }
-    fn load_u64(&self, at: usize) -> u64 {
-        u64::from_le_bytes(self.load(at))
-    }
-    fn store_u8(&self, at: usize, value: u8) {
-        self.store(at, value.to_le_bytes());
-    }
-    fn store_u16(&self, at: usize, value: u16) {
-        self.store(at, value.to_le_bytes());
-    }
-    fn store_u32(&self, at: usize, value: u32) {
-        self.store(at, value.to_le_bytes());
-    }
-    fn store_u64(&self, at: usize, value: u64) {
-        self.store(at, value.to_le_bytes());
-    }
-    fn acquire_u16(&self, at: usize) -> u16 {
-        self.load_u16(at)
-    }
-    fn acquire_u32(&self, at: usize) -> u32 {
-        self.load_u32(at)
-    }
-    fn release_u16(&self, at: usize, value: u16) {
-        self.store_u16(at, value);
-    }
-    fn release_u32(&self, at: usize, value: u32) {
-        self.store_u32(at, value);
-    }
-    fn full_barrier(&self) {}
 }
