@@ -72,6 +72,35 @@ pub struct QueueFull;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceFault(pub &'static str);
 
+/// Whether a device still serves, as its driver sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It does.
+    Serving,
+    /// It was stopped: what was in flight will not complete.
+    Quiesced,
+    /// It is not to be believed any more, and was stopped.
+    Faulty(DeviceFault),
+}
+
+impl Health {
+    /// Whether it serves.
+    #[inline]
+    pub fn is_serving(self) -> bool {
+        self == Self::Serving
+    }
+
+    /// `None` if it serves; otherwise what a reap of it ends with.
+    #[inline]
+    pub fn out_of_service(self) -> Option<Result<(), DeviceFault>> {
+        match self {
+            Self::Serving => None,
+            Self::Quiesced => Some(Ok(())),
+            Self::Faulty(fault) => Some(Err(fault)),
+        }
+    }
+}
+
 /// What the device is. Sizes in 512-byte sectors unless they say otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockLimits {

@@ -15,8 +15,8 @@ mod reach;
 mod register;
 
 pub use block::{
-    BlockDevice, BlockLimits, BlockOp, BlockRequest, Completion, DeviceFault, Interrupt, QueueFull, Status,
-    Tag,
+    BlockDevice, BlockLimits, BlockOp, BlockRequest, Completion, DeviceFault, Health, Interrupt, QueueFull,
+    Status, Tag,
 };
 pub use dma::{DmaMemory, DmaPool, DmaView};
 pub use net::{BlankChecksum, Gso, GsoKind, NetDevice, NetLimits, RxBuffer, RxChecksum, Tick, TxFrame};

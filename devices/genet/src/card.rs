@@ -3,12 +3,12 @@
 use core::time::Duration;
 
 use outrigger_devices::{
-    DeviceFault, DmaPool, DmaSegment, DmaView, Instant, Interrupt, NetDevice, NetLimits, QueueFull,
+    DeviceFault, DmaPool, DmaSegment, DmaView, Health, Instant, Interrupt, NetDevice, NetLimits, QueueFull,
     RegisterIo, RxBuffer, Tag, Tick, TxFrame,
 };
 use outrigger_ring::SharedPages;
 
-use crate::device::{Genet, Health};
+use crate::device::Genet;
 use crate::mac;
 use crate::registers::intrl2;
 
@@ -25,7 +25,7 @@ where
 
     #[inline]
     fn submit(&mut self, _: usize, frame: &TxFrame<'_>) -> Result<(), QueueFull> {
-        if self.out_of_service().is_some() {
+        if !self.health.is_serving() {
             return Err(QueueFull);
         }
         self.transmit.submit(&self.io, &mut self.path, frame)
@@ -35,7 +35,7 @@ where
     /// The buffer is shorter than 2048 bytes (4032 with an MTU above 1950), or does not begin with a cache line (64 bytes).
     #[inline]
     fn post(&mut self, _: usize, tag: Tag, buffer: DmaSegment) -> Result<(), QueueFull> {
-        if self.out_of_service().is_some() {
+        if !self.health.is_serving() {
             return Err(QueueFull);
         }
         self.receive.post(&self.io, &mut self.path, tag, buffer)
@@ -43,7 +43,7 @@ where
 
     #[inline]
     fn commit(&mut self, _: usize) {
-        if self.out_of_service().is_none() {
+        if self.health.is_serving() {
             if self.receive.publish(&self.io) {
                 mac::enable_receiver(&self.io);
             }
@@ -53,7 +53,7 @@ where
 
     #[inline]
     fn reap_tx(&mut self, _: usize, each: &mut dyn FnMut(Tag)) -> Result<(), DeviceFault> {
-        if let Some(end) = self.out_of_service() {
+        if let Some(end) = self.health.out_of_service() {
             return end;
         }
         self.transmit
@@ -63,7 +63,7 @@ where
 
     #[inline]
     fn reap_rx(&mut self, _: usize, most: usize, each: &mut dyn FnMut(RxBuffer)) -> Result<(), DeviceFault> {
-        if let Some(end) = self.out_of_service() {
+        if let Some(end) = self.health.out_of_service() {
             return end;
         }
         self.receive
@@ -72,7 +72,7 @@ where
     }
 
     fn arm(&mut self, _: usize, sent: bool) -> bool {
-        if self.out_of_service().is_some() {
+        if !self.health.is_serving() {
             return false;
         }
         let wanted = intrl2::RXDMA_DONE | if sent { intrl2::TXDMA_DONE } else { 0 };
@@ -90,7 +90,7 @@ where
     }
 
     fn acknowledge(&mut self) -> Interrupt {
-        if self.out_of_service().is_some() {
+        if !self.health.is_serving() {
             mac::silence(&self.io);
             return Interrupt::default();
         }
@@ -116,7 +116,7 @@ where
     }
 
     fn tick(&mut self, now: Instant) -> Tick {
-        if self.out_of_service().is_some() {
+        if !self.health.is_serving() {
             return Tick::default();
         }
         if now >= self.watch.next {

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use outrigger_devices::{
-    Clock, DeviceFault, DmaMemory, DmaPath, DmaPool, DmaView, Instant, NetLimits, RegisterIo,
+    Clock, DeviceFault, DmaMemory, DmaPath, DmaPool, DmaView, Health, Instant, NetLimits, RegisterIo,
 };
 use outrigger_ring::SharedPages;
 
@@ -21,14 +21,6 @@ const TRANSMIT_TIMEOUT: Duration = Duration::from_secs(5);
 const MISSED_MAX: u32 = 3;
 /// How long the PHY may take to tell of its link while the controller is brought up.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
-
-/// What it still does.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Health {
-    Serving,
-    Quiesced,
-    Faulty(DeviceFault),
-}
 
 /// What to look after beside the rings.
 #[derive(Debug)]
@@ -194,7 +186,7 @@ where
     ///
     /// A bridge wants everything, as [`NetDevice`] says: so it begins. This is for a domain that is alone on its card.
     pub fn set_filter(&mut self, addresses: Option<&[[u8; 6]]>) {
-        if self.out_of_service().is_none() {
+        if self.health.is_serving() {
             mac::set_filter(&self.io, addresses);
         }
     }
@@ -212,16 +204,6 @@ where
     /// What the MAC counted since it was brought up.
     pub fn mac_counters(&self) -> MacCounters {
         MacCounters::read(&self.io)
-    }
-
-    /// `None` if it serves; otherwise what a reap of it ends with.
-    #[inline]
-    pub(crate) fn out_of_service(&self) -> Option<Result<(), DeviceFault>> {
-        match self.health {
-            Health::Serving => None,
-            Health::Quiesced => Some(Ok(())),
-            Health::Faulty(fault) => Some(Err(fault)),
-        }
     }
 
     /// It is not to be believed any more: stops it, so that it leaves memory alone, and forgets all frames.

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use outrigger_devices::{
     BlockDevice, BlockLimits, BlockRequest, Completion, DeviceFault, DmaCounters, DmaPath, DmaPool, DmaReach,
-    DmaView, Interrupt, PAGE_SIZE, QueueFull, RegisterIo,
+    DmaView, Health, Interrupt, PAGE_SIZE, QueueFull, RegisterIo,
 };
 use outrigger_ring::SharedPages;
 use outrigger_xen::{Clock, Instant};
@@ -44,14 +44,6 @@ const SEGMENTS_MAX: usize = PAGE_SIZE / 16;
 
 /// Most sectors a discard, which nothing else goes on beside: 16 MiB.
 const DISCARD_MAX: u32 = 1 << 15;
-
-/// What it still does.
-#[derive(Clone, Copy, Debug)]
-enum Health {
-    Serving,
-    Quiesced,
-    Faulty(DeviceFault),
-}
 
 /// An SD card or an eMMC behind an SD host controller with registers `R`, memory from pool `P` and clock `C`.
 pub struct Sdhci<R, P: DmaPool, C> {
@@ -260,16 +252,14 @@ where
     }
 
     fn commit(&mut self, _queue: usize) {
-        if matches!(self.health, Health::Serving) {
+        if self.health.is_serving() {
             self.start_next();
         }
     }
 
     fn reap(&mut self, _queue: usize, each: &mut dyn FnMut(Completion)) -> Result<(), DeviceFault> {
-        match self.health {
-            Health::Serving => {}
-            Health::Quiesced => return Ok(()),
-            Health::Faulty(fault) => return Err(fault),
+        if let Some(end) = self.health.out_of_service() {
+            return end;
         }
         self.queue.take_answers(each);
         self.engine.host.disarm();
@@ -277,7 +267,7 @@ where
     }
 
     fn arm(&mut self, _queue: usize) -> bool {
-        if !matches!(self.health, Health::Serving) {
+        if !self.health.is_serving() {
             return false;
         }
         self.engine.arm();
@@ -285,7 +275,7 @@ where
     }
 
     fn acknowledge(&mut self) -> Interrupt {
-        if matches!(self.health, Health::Serving) {
+        if self.health.is_serving() {
             // The line falls; what it was about stays in the status, for `reap`.
             self.engine.host.disarm();
         }

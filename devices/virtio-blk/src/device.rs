@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use outrigger_devices::{
-    BlockDevice, BlockLimits, BlockRequest, Completion, DeviceFault, DmaPool, Interrupt, QueueFull,
+    BlockDevice, BlockLimits, BlockRequest, Completion, DeviceFault, DmaPool, Health, Interrupt, QueueFull,
     RegisterIo,
 };
 use outrigger_ring::SharedPages;
@@ -37,14 +37,6 @@ impl Default for Options {
             max_segments: 58,
         }
     }
-}
-
-/// What it still does.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Health {
-    Serving,
-    Quiesced,
-    Faulty(DeviceFault),
 }
 
 /// A virtio block device behind virtio-mmio registers `R`, with queues in memory `M`.
@@ -201,10 +193,8 @@ impl<R: RegisterIo, M: SharedPages + Clone> BlockDevice for VirtioBlk<R, M> {
 
     #[inline]
     fn reap(&mut self, queue: usize, each: &mut dyn FnMut(Completion)) -> Result<(), DeviceFault> {
-        match self.health {
-            Health::Serving => {}
-            Health::Quiesced => return Ok(()),
-            Health::Faulty(fault) => return Err(fault),
+        if let Some(end) = self.health.out_of_service() {
+            return end;
         }
         self.queues[queue]
             .reap(each)
@@ -213,10 +203,7 @@ impl<R: RegisterIo, M: SharedPages + Clone> BlockDevice for VirtioBlk<R, M> {
 
     #[inline]
     fn arm(&mut self, queue: usize) -> bool {
-        match self.health {
-            Health::Serving => self.queues[queue].arm(),
-            Health::Quiesced | Health::Faulty(_) => false,
-        }
+        self.health.is_serving() && self.queues[queue].arm()
     }
 
     #[inline]
@@ -227,7 +214,7 @@ impl<R: RegisterIo, M: SharedPages + Clone> BlockDevice for VirtioBlk<R, M> {
             config: false,
         };
         // A device that is off, or beyond belief, has no configuration.
-        if cause.config() && matches!(self.health, Health::Serving) {
+        if cause.config() && self.health.is_serving() {
             match self.configuration_changed() {
                 Ok(changed) => interrupt.config = changed,
                 Err(fault) => {

@@ -1,10 +1,10 @@
 //! A second beginning.
 
-use outrigger_devices::{DeviceFault, RegisterIo};
+use outrigger_devices::{DeviceFault, Health, RegisterIo};
 use outrigger_ring::SharedPages;
 use outrigger_virtio::OwnPages;
 
-use crate::device::{Health, bring_up};
+use crate::device::bring_up;
 use crate::{ProbeError, VirtioBlk};
 
 impl<R: RegisterIo, M: SharedPages + Clone> VirtioBlk<R, M> {

@@ -3,8 +3,8 @@
 use alloc::boxed::Box;
 
 use outrigger_devices::{
-    DeviceFault, DmaMemory, DmaPool, DmaSegment, Interrupt, NetDevice, NetLimits, QueueFull, RegisterIo,
-    RxBuffer, Tag, TxFrame,
+    DeviceFault, DmaMemory, DmaPool, DmaSegment, Health, Interrupt, NetDevice, NetLimits, QueueFull,
+    RegisterIo, RxBuffer, Tag, TxFrame,
 };
 use outrigger_ring::SharedPages;
 use outrigger_virtio::{DeviceId, QueueAddresses, SplitQueue, Transport, feature as ring_feature};
@@ -43,14 +43,6 @@ impl Default for Options {
             mac: [0x02, 0, 0, 0, 0, 1],
         }
     }
-}
-
-/// What it still does.
-#[derive(Clone, Copy, Debug)]
-enum Health {
-    Serving,
-    Quiesced,
-    Faulty(DeviceFault),
 }
 
 /// Two queues that belong together: number 2 *n* and 2 *n* + 1 of the card.
@@ -136,16 +128,6 @@ impl<R: RegisterIo, M: SharedPages + Clone> VirtioNet<R, M> {
         for pair in &mut self.pairs {
             pair.receive.retire();
             pair.transmit.retire();
-        }
-    }
-
-    /// `None` if the card serves; otherwise what a reap of it ends with.
-    #[inline]
-    fn out_of_service(&self) -> Option<Result<(), DeviceFault>> {
-        match self.health {
-            Health::Serving => None,
-            Health::Quiesced => Some(Ok(())),
-            Health::Faulty(fault) => Some(Err(fault)),
         }
     }
 
@@ -307,7 +289,7 @@ impl<R: RegisterIo, M: SharedPages + Clone> NetDevice for VirtioNet<R, M> {
 
     #[inline]
     fn reap_tx(&mut self, queue: usize, each: &mut dyn FnMut(Tag)) -> Result<(), DeviceFault> {
-        if let Some(end) = self.out_of_service() {
+        if let Some(end) = self.health.out_of_service() {
             return end;
         }
         self.pairs[queue]
@@ -323,7 +305,7 @@ impl<R: RegisterIo, M: SharedPages + Clone> NetDevice for VirtioNet<R, M> {
         most: usize,
         each: &mut dyn FnMut(RxBuffer),
     ) -> Result<(), DeviceFault> {
-        if let Some(end) = self.out_of_service() {
+        if let Some(end) = self.health.out_of_service() {
             return end;
         }
         self.pairs[queue]
@@ -334,7 +316,7 @@ impl<R: RegisterIo, M: SharedPages + Clone> NetDevice for VirtioNet<R, M> {
 
     #[inline]
     fn arm(&mut self, queue: usize, sent: bool) -> bool {
-        if self.out_of_service().is_some() {
+        if !self.health.is_serving() {
             return false;
         }
         let pair = &mut self.pairs[queue];
@@ -350,7 +332,7 @@ impl<R: RegisterIo, M: SharedPages + Clone> NetDevice for VirtioNet<R, M> {
             config: false,
         };
         // A card that is off, or beyond belief, has no configuration.
-        if cause.config() && matches!(self.health, Health::Serving) {
+        if cause.config() && self.health.is_serving() {
             match self.configuration_changed() {
                 Ok(changed) => interrupt.config = changed,
                 Err(fault) => {
