@@ -79,14 +79,17 @@ impl<R: RegisterIo, M: SharedPages + Clone> VirtioBlk<R, M> {
         self.stop(Health::Faulty(fault));
     }
 
-    pub(crate) fn stop(&mut self, health: Health) {
+    /// Resets it, and forgets all requests. False if it cannot be reset.
+    pub(crate) fn stop(&mut self, health: Health) -> bool {
         self.health = health;
-        if let Err(error) = self.transport.reset() {
+        let reset = self.transport.reset();
+        if let Err(error) = &reset {
             log::error!("virtio-blk: {error}");
         }
         for queue in &mut self.queues {
             queue.retire();
         }
+        reset.is_ok()
     }
 
     #[cold]

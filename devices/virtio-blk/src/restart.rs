@@ -10,10 +10,9 @@ use crate::{ProbeError, VirtioBlk};
 impl<R: RegisterIo, M: SharedPages + Clone> VirtioBlk<R, M> {
     /// Brings the device up from the start, in the memory it has.
     pub(crate) fn begin_again(&mut self) -> Result<(), DeviceFault> {
-        self.stop(Health::Quiesced);
-        self.transport
-            .reset()
-            .map_err(|_| DeviceFault("it cannot be reset"))?;
+        if !self.stop(Health::Quiesced) {
+            return Err(DeviceFault("it cannot be reset"));
+        }
         let queues = core::mem::take(&mut self.queues);
         let pages = queues.into_iter().flat_map(|queue| queue.into_pages()).collect();
         match bring_up(&self.transport, &OwnPages::new(pages), self.options) {
