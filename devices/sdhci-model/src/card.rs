@@ -74,14 +74,23 @@ const APP_CMD: u32 = 1 << 5;
 
 impl Card {
     pub fn new(offer: CardOffer, serial: u32) -> Self {
-        let bytes = offer.sectors as usize * 512;
+        let zeroes = vec![0; offer.sectors as usize * 512];
+        Self {
+            contents: zeroes.clone(),
+            durable: zeroes,
+            ..Self::idle(offer, serial)
+        }
+    }
+
+    /// After a reset, but for what it holds.
+    fn idle(offer: CardOffer, serial: u32) -> Self {
         Self {
             offer,
             serial,
             state: State::Idle,
             rca: 0,
-            contents: vec![0; bytes],
-            durable: vec![0; bytes],
+            contents: Vec::new(),
+            durable: Vec::new(),
             cache_on: false,
             lines: 1,
             high_speed: false,
@@ -99,7 +108,6 @@ impl Card {
 
     /// As power does, or `GO_IDLE_STATE`.
     pub fn reset(&mut self, power: bool) {
-        let (offer, serial) = (self.offer, self.serial);
         if power {
             self.contents.clone_from(&self.durable);
         }
@@ -110,21 +118,7 @@ impl Card {
             contents,
             durable,
             violations,
-            offer,
-            serial,
-            state: State::Idle,
-            rca: 0,
-            cache_on: false,
-            lines: 1,
-            high_speed: false,
-            errors: 0,
-            app: false,
-            powering_up: offer.powering_up,
-            busy: 0,
-            erase: [None; 2],
-            block_count: None,
-            register: Vec::new(),
-            erase_group_def: false,
+            ..Self::idle(self.offer, self.serial)
         };
     }
 
