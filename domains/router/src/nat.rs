@@ -83,12 +83,7 @@ impl Nat {
         now: u32,
     ) -> Result<(), Refused> {
         let headers = edit.headers;
-        let key = Key {
-            source: headers.source,
-            destination: headers.destination,
-            protocol: headers.protocol,
-            id: headers.id,
-        };
+        let key = Key::of(&headers);
         if let Part::Rest { last } = headers.part {
             let known = self.fragments.find(key, last, now);
             known
@@ -185,12 +180,7 @@ impl Nat {
     /// not changed.
     pub fn inbound(&mut self, edit: &mut Edit<'_>, now: u32) -> Option<Inside> {
         let headers = edit.headers;
-        let key = Key {
-            source: headers.source,
-            destination: headers.destination,
-            protocol: headers.protocol,
-            id: headers.id,
-        };
+        let key = Key::of(&headers);
         if let Part::Rest { last } = headers.part {
             let inside = self.fragments.find(key, last, now)?;
             edit.set_address(Side::Destination, inside.ip);

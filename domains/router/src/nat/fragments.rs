@@ -3,6 +3,7 @@
 use core::net::Ipv4Addr;
 
 use super::Inside;
+use super::headers::Headers;
 
 /// Datagrams under way.
 const DATAGRAMS: usize = 64;
@@ -22,6 +23,18 @@ pub struct Key {
     pub protocol: u8,
     /// Its number.
     pub id: u16,
+}
+
+impl Key {
+    /// The datagram that these are headers of.
+    pub fn of(headers: &Headers) -> Self {
+        Self {
+            source: headers.source,
+            destination: headers.destination,
+            protocol: headers.protocol,
+            id: headers.id,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
