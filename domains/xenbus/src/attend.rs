@@ -167,7 +167,7 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
     async fn announce(&self, device: &mut Device, keys: &[(String, String)]) -> Result<bool, XsError> {
         match publish(self.store, device, State::Connected, keys).await {
             Ok(()) => {
-                if let Some((kept, _)) = self.host.kept(transcript::key(device.id)).and_then(Kept::open) {
+                if let Some(kept) = self.host.kept(transcript::key(device.id)).and_then(Kept::find) {
                     kept.announce(keys);
                 }
                 self.say(device, log::Level::Info, "connected");

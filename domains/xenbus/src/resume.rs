@@ -103,7 +103,7 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
         }
         let mut devices = self.resumed.take();
         for device in &devices {
-            if let Some((kept, _)) = self.host.kept(transcript::key(device.id)).and_then(Kept::open) {
+            if let Some(kept) = self.host.kept(transcript::key(device.id)).and_then(Kept::find) {
                 kept.succeed();
             }
         }

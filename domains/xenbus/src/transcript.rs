@@ -136,11 +136,14 @@ impl<P: SharedPages> Kept<P> {
         Some(Self(record))
     }
 
+    /// A record that was found, for what it notes beside the transcript.
+    pub fn find(record: P) -> Option<Self> {
+        (record.len() >= at::BYTES).then_some(Self(record))
+    }
+
     /// A record that was found, and the transcript in it if that makes sense.
     pub fn open(record: P) -> Option<(Self, Transcript)> {
-        if record.len() < at::BYTES {
-            return None;
-        }
+        let Self(record) = Self::find(record)?;
         let len = usize::try_from(record.load_u64(at::LEN)).ok()?;
         if len == 0 || len > record.len() - at::BYTES {
             return None;
