@@ -2,6 +2,7 @@
 //! partition is looked up when a vbd is made; a restart must not move it, whatever the table says by then.
 
 use outrigger_ring::SharedPages;
+use outrigger_xen::digest::{fnv1a, mix};
 
 use crate::journal::Unsound;
 use crate::slice::Slice;
@@ -72,20 +73,15 @@ impl Facts {
 /// No partition has no sectors.
 const WHOLE: Slice = Slice { first: 0, sectors: 0 };
 
-/// A name as a number (FNV-1a).
+/// A name as a number.
 pub(crate) fn name(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
-        (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    })
+    fnv1a(name.bytes())
 }
 
 /// A checksum over words, cheap enough for the data path.
 #[inline]
 pub(crate) fn check(seed: u64, words: &[u32]) -> u32 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mix = |sum: u64, low: u32, high: u32| {
-        (sum.rotate_left(29) ^ (u64::from(low) | u64::from(high) << 32)).wrapping_mul(ODD)
-    };
+    let mix = |sum: u64, low: u32, high: u32| mix(sum, u64::from(low) | u64::from(high) << 32);
     let (pairs, rest) = words.as_chunks::<2>();
     let sum = pairs.iter().fold(mix(seed, 0x6f75, 0x7472), |sum, [low, high]| {
         mix(sum, *low, *high)

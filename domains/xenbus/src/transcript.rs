@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use outrigger_ring::SharedPages;
 use outrigger_xen::Key;
+use outrigger_xen::digest::fnv1a;
 
 use crate::DeviceId;
 
@@ -105,13 +106,6 @@ mod at {
     pub const BYTES: usize = 32;
 }
 
-fn digest(bytes: impl Iterator<Item = u8>) -> u64 {
-    // FNV-1a: against accidents.
-    bytes.fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
-        (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    })
-}
-
 /// A device's key.
 pub(crate) fn key(device: DeviceId) -> Key {
     Key {
@@ -130,7 +124,7 @@ impl<P: SharedPages> Kept<P> {
         for (at, byte) in (at::BYTES..).zip(&bytes) {
             record.store_u8(at, *byte);
         }
-        record.store_u64(at::DIGEST, digest(bytes.iter().copied()));
+        record.store_u64(at::DIGEST, fnv1a(bytes.iter().copied()));
         // Last: without it there is no transcript.
         record.store_u64(at::LEN, bytes.len() as u64);
         Some(Self(record))
@@ -149,7 +143,7 @@ impl<P: SharedPages> Kept<P> {
             return None;
         }
         let bytes: Vec<u8> = (0..len).map(|at| record.load_u8(at::BYTES + at)).collect();
-        if digest(bytes.iter().copied()) != record.load_u64(at::DIGEST) {
+        if fnv1a(bytes.iter().copied()) != record.load_u64(at::DIGEST) {
             return None;
         }
         let transcript = Transcript::decode(&bytes)?;
@@ -182,7 +176,7 @@ impl<P: SharedPages> Kept<P> {
 /// Never 0, which is nothing.
 fn digest_of(keys: &[(String, String)]) -> u64 {
     let texts = keys.iter().flat_map(|(key, value)| [key, value]);
-    digest(texts.flat_map(|text| text.bytes().chain([0]))) | 1
+    fnv1a(texts.flat_map(|text| text.bytes().chain([0]))) | 1
 }
 
 #[cfg(test)]
@@ -252,7 +246,7 @@ mod tests {
                 pages.store_u8(at, *byte);
             }
             pages.store_u64(at::LEN, bytes.len() as u64);
-            pages.store_u64(at::DIGEST, digest(bytes.iter().copied()));
+            pages.store_u64(at::DIGEST, fnv1a(bytes.iter().copied()));
             assert!(Kept::open(pages.clone()).is_none(), "{bytes:?}");
         }
     }

@@ -14,6 +14,7 @@ extern crate alloc;
 extern crate std;
 
 mod cpu;
+pub mod digest;
 mod dma;
 mod event;
 #[cfg(feature = "fake")]
