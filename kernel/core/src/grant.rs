@@ -8,8 +8,8 @@ use core::ops::Range;
 
 use outrigger_ring::SharedPages;
 use outrigger_xen::{
-    Access, CopyOp, CopySide, DmaMap, DmaPage, DomId, GrantError, GrantRef, MapRequest, MappedPages,
-    PAGE_SIZE,
+    Access, CopyOp, CopySide, DmaMap, DmaPage, DomId, GRANT_BATCH, GrantError, GrantRef, MapRequest,
+    MappedPages, PAGE_SIZE,
 };
 use xen_unikernel_abi::grant_table::{
     self as abi, GNTMAP_host_map, GNTMAP_readonly, GNTST_no_device_space, GNTST_no_space, GNTST_okay,
@@ -23,8 +23,7 @@ use crate::survivors::{CPU_SLOTS, DMA_SLOTS};
 use crate::window::{self, Held, SLOT, Window};
 use crate::{Shared, hypercalls, survivors};
 
-/// Operations a hypercall. More go in several.
-const BATCH: usize = 128;
+const BATCH: usize = GRANT_BATCH;
 
 /// The domain's grant table and its two windows.
 pub(crate) struct Grants {

@@ -11,6 +11,9 @@ use crate::{DmaPage, DomId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GrantRef(pub u32);
 
+/// Operations that go in one hypercall. More go in several.
+pub const GRANT_BATCH: usize = 128;
+
 /// What a mapping may do to the granted page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {

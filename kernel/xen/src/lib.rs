@@ -28,7 +28,7 @@ pub use cpu::{Clock, Cpu, Instant, Wake};
 pub use dma::{DmaAddr, DmaPage, DmaSegment, PAGE_SIZE};
 pub use event::{EventChannels, EventError, Port};
 pub use grant::{
-    Access, CopyOp, CopySide, DmaMap, GrantError, GrantRef, GrantTable, MapRequest, MappedPages,
+    Access, CopyOp, CopySide, DmaMap, GRANT_BATCH, GrantError, GrantRef, GrantTable, MapRequest, MappedPages,
 };
 pub use shutdown::{End, Shutdown};
 pub use survivors::{Ended, Key, RESTART_STATE, Survivors};

@@ -4,7 +4,7 @@ use std::vec::Vec;
 
 use xen_unikernel_abi::errno::{XEN_EINVAL, XEN_ENOSPC, XEN_EPERM, XEN_ESRCH};
 
-use super::{Domain, World};
+use super::{Domain, Hypercall, World};
 use crate::{DomId, EventChannels, EventError, Port};
 
 /// What a port is.
@@ -111,7 +111,7 @@ impl Domain {
 
 impl EventChannels for Domain {
     fn bind_interdomain(&self, dom: DomId, remote: Port) -> Result<Port, EventError> {
-        self.hypercall();
+        self.hypercall(Hypercall::Port);
         let mut world = self.xen.0.borrow_mut();
         if world.silo && self.id.0 != 0 && dom.0 != 0 {
             return Err(EventError(-XEN_EPERM));
@@ -139,7 +139,7 @@ impl EventChannels for Domain {
     /// # Panics
     /// The port is not in use: it was closed twice.
     fn close(&self, port: Port) {
-        self.hypercall();
+        self.hypercall(Hypercall::Port);
         let mut world = self.xen.0.borrow_mut();
         let domain = world.domain_mut(self.id);
         let state = domain.ports.state(port);
@@ -151,10 +151,9 @@ impl EventChannels for Domain {
     /// # Panics
     /// The port is not in use.
     fn notify(&self, port: Port) {
-        self.step();
+        self.hypercall(Hypercall::Send);
         let mut world = self.xen.0.borrow_mut();
         let domain = world.domain_mut(self.id);
-        domain.counts.hypercalls += 1;
         domain.counts.notifications += 1;
         match domain.ports.state(port) {
             PortState::Interdomain(dom, remote) => {

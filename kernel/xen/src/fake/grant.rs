@@ -8,7 +8,7 @@ use xen_unikernel_abi::grant_table::{
 };
 
 use super::pages::Page;
-use super::{Domain, FakePages, World};
+use super::{Domain, FakePages, Hypercall, World};
 use crate::{
     Access, CopyOp, CopySide, DmaMap, DmaPage, DomId, GrantError, GrantRef, GrantTable, MapRequest,
     MappedPages, PAGE_SIZE,
@@ -237,7 +237,7 @@ impl GrantTable for Domain {
     ) -> Result<MappedPages<FakePages>, GrantError> {
         let orphan = self.xen.0.borrow().orphan(self.id, dom, refs, access, false);
         if orphan.is_none() {
-            self.hypercall();
+            self.hypercall(Hypercall::MapGrantRef);
         }
         let mut world = self.xen.0.borrow_mut();
         let (slot, _) = world.map(self.id, dom, refs, access, false)?;
@@ -248,7 +248,7 @@ impl GrantTable for Domain {
     /// # Panics
     /// It is not mapped.
     fn unmap_pages(&self, mapped: MappedPages<FakePages>) {
-        self.hypercall();
+        self.hypercall(Hypercall::UnmapGrantRef);
         self.xen.0.borrow_mut().unmap(self.id, mapped.slot());
     }
 
@@ -265,7 +265,7 @@ impl GrantTable for Domain {
             orphan.is_none()
         });
         if fresh {
-            self.hypercall();
+            self.grant_op(Hypercall::MapGrantRef, requests.len());
         }
         let mut world = self.xen.0.borrow_mut();
         for request in requests {
@@ -284,7 +284,7 @@ impl GrantTable for Domain {
         if maps.is_empty() {
             return;
         }
-        self.hypercall();
+        self.grant_op(Hypercall::UnmapGrantRef, maps.len());
         let mut world = self.xen.0.borrow_mut();
         for map in maps.drain(..) {
             world.unmap(self.id, map.slot());
@@ -296,9 +296,11 @@ impl GrantTable for Domain {
         if ops.is_empty() {
             return;
         }
-        self.hypercall();
+        self.grant_op(Hypercall::Copy, ops.len());
         let mut world = self.xen.0.borrow_mut();
-        world.domain_mut(self.id).counts.copies += ops.len() as u64;
+        let domain = world.domain_mut(self.id);
+        domain.counts.copies += ops.len() as u64;
+        domain.calls.copied += ops.iter().map(|op| u64::from(op.len)).sum::<u64>();
         for (op, result) in ops.iter().zip(results) {
             *result = world.copy_one(self.id, op).map_err(GrantError::Refused);
         }

@@ -13,6 +13,7 @@
 //! ([`Domain::crash_at`]).
 
 mod bus;
+mod counts;
 mod cpu;
 mod event;
 mod grant;
@@ -29,6 +30,7 @@ use std::vec::Vec;
 
 use crate::{Access, DomId, Ended, Instant, Key, PAGE_SIZE};
 
+pub use counts::{Counts, Hypercall};
 pub use event::PortState;
 pub use grant::GrantInUse;
 pub use pages::FakePages;
@@ -36,38 +38,11 @@ pub use quiet::{OptOut, Quiet};
 pub use survivors::Crash;
 pub use xenstored::{Caller, Device, Errno, Perm, Perms, Request, Toolstack, Verdict, XenStored};
 
+use counts::Calls;
 use event::Ports;
 use grant::{GrantEntry, Mapping};
 use pages::Page;
 use survivors::{Record, Steps};
-
-/// What a domain has done so far; subtract two for the cost of something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// All hypercalls: a batch is one.
-    pub hypercalls: u64,
-    /// Pages mapped, for the CPU or for DMA.
-    pub maps: u64,
-    /// Pages unmapped.
-    pub unmaps: u64,
-    /// Grant copies.
-    pub copies: u64,
-    /// Notifications sent.
-    pub notifications: u64,
-}
-
-impl core::ops::Sub for Counts {
-    type Output = Self;
-    fn sub(self, earlier: Self) -> Self {
-        Self {
-            hypercalls: self.hypercalls - earlier.hypercalls,
-            maps: self.maps - earlier.maps,
-            unmaps: self.unmaps - earlier.unmaps,
-            copies: self.copies - earlier.copies,
-            notifications: self.notifications - earlier.notifications,
-        }
-    }
-}
 
 /// How much of everything a domain may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +75,7 @@ impl Default for Limits {
 struct DomainState {
     limits: Limits,
     counts: Counts,
+    calls: Calls,
     pages: Vec<Rc<Page>>,
     grants: BTreeMap<u32, GrantEntry>,
     next_grant: u32,
@@ -147,6 +123,7 @@ impl FakeXen {
             .or_insert_with(|| DomainState {
                 limits: Limits::default(),
                 counts: Counts::default(),
+                calls: Calls::default(),
                 pages: Vec::new(),
                 grants: BTreeMap::new(),
                 next_grant: 8,
@@ -255,11 +232,6 @@ impl Domain {
         &self.xen
     }
 
-    /// What it has done so far.
-    pub fn counts(&self) -> Counts {
-        self.with(|domain| domain.counts)
-    }
-
     /// Its limits from now on; what it holds already stays.
     pub fn set_limits(&self, limits: Limits) {
         self.with(|domain| domain.limits = limits);
@@ -275,12 +247,6 @@ impl Domain {
 
     fn with<T>(&self, act: impl FnOnce(&mut DomainState) -> T) -> T {
         act(self.xen.0.borrow_mut().domain_mut(self.id))
-    }
-
-    /// A hypercall is made.
-    fn hypercall(&self) {
-        self.step();
-        self.with(|domain| domain.counts.hypercalls += 1);
     }
 }
 

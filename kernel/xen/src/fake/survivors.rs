@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::vec::Vec;
 
 use super::pages::Page;
-use super::{Domain, FakePages, PAGE_SIZE};
+use super::{Domain, FakePages, Hypercall, PAGE_SIZE};
 use crate::xenstore::XenStore;
 use crate::{Access, DomId, Ended, Instant, Key, Survivors};
 
@@ -250,7 +250,7 @@ impl Survivors for Domain {
             orphans.map(|(slot, _)| *slot).collect()
         });
         if !orphans.is_empty() {
-            self.hypercall();
+            self.hypercall(Hypercall::UnmapGrantRef);
         }
         let mut swept = 0;
         for slot in orphans {
