@@ -23,3 +23,5 @@ pub use net::{BlankChecksum, Gso, GsoKind, NetDevice, NetLimits, RxBuffer, RxChe
 pub use outrigger_xen::{Clock, DmaAddr, DmaPage, DmaSegment, Instant, PAGE_SIZE};
 pub use reach::{Direction, DmaCounters, DmaLoan, DmaPath, DmaReach, NoBounce};
 pub use register::RegisterIo;
+#[cfg(feature = "fake")]
+pub use register::Uncounted;

@@ -29,6 +29,15 @@ impl Window {
     }
 }
 
+type Read = dyn Fn(u64, &mut [u8]);
+type Write = dyn Fn(u64, &[u8]);
+
+/// How a device reads and writes memory that is not of a bus: with panics of its own, if it may not.
+struct Beyond {
+    read: Box<Read>,
+    write: Box<Write>,
+}
+
 /// What the CPU did for devices that do not see its caches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Maintenance {
@@ -67,6 +76,7 @@ pub struct Bus {
     cpu: Rc<Cpu>,
     next: Rc<Cell<u64>>,
     settings: Rc<Settings>,
+    beyond: Rc<RefCell<Option<Beyond>>>,
 }
 
 impl Bus {
@@ -94,6 +104,14 @@ impl Bus {
     /// What the CPU did to its caches so far.
     pub fn maintenance(&self) -> Maintenance {
         self.settings.maintenance.get()
+    }
+
+    /// Memory that is not of this bus: addresses that are none of its pages' are read and written so.
+    pub fn set_beyond(&self, read: impl Fn(u64, &mut [u8]) + 'static, write: impl Fn(u64, &[u8]) + 'static) {
+        *self.beyond.borrow_mut() = Some(Beyond {
+            read: Box::new(read),
+            write: Box::new(write),
+        });
     }
 
     /// A page for data, closed to the device until parts of it are [lent](Self::lend).
@@ -153,9 +171,15 @@ impl Bus {
     /// # Panics
     /// Some of it was not lent to it, or it does not reach it.
     pub fn read(&self, addr: u64, bytes: &mut [u8]) {
-        self.for_each_part(addr, bytes.len(), Direction::ToDevice, |page, offset, part| {
-            page.device_read(offset, &mut bytes[part]);
-        });
+        self.for_each_part(
+            addr,
+            bytes.len(),
+            Direction::ToDevice,
+            |place, part| match place {
+                Place::Page(page, offset) => page.device_read(offset, &mut bytes[part]),
+                Place::Beyond(memory, addr) => (memory.read)(addr, &mut bytes[part]),
+            },
+        );
     }
 
     /// The device writes.
@@ -163,9 +187,15 @@ impl Bus {
     /// # Panics
     /// As [`read`](Self::read).
     pub fn write(&self, addr: u64, bytes: &[u8]) {
-        self.for_each_part(addr, bytes.len(), Direction::FromDevice, |page, offset, part| {
-            page.device_write(offset, &bytes[part]);
-        });
+        self.for_each_part(
+            addr,
+            bytes.len(),
+            Direction::FromDevice,
+            |place, part| match place {
+                Place::Page(page, offset) => page.device_write(offset, &bytes[part]),
+                Place::Beyond(memory, addr) => (memory.write)(addr, &bytes[part]),
+            },
+        );
     }
 
     /// The device reads 16 bits.
@@ -183,9 +213,10 @@ impl Bus {
         addr: u64,
         len: usize,
         direction: Direction,
-        mut each: impl FnMut(&TestPage, usize, Range<usize>),
+        mut each: impl FnMut(Place<'_>, Range<usize>),
     ) {
         let windows = self.windows.borrow();
+        let beyond = self.beyond.borrow();
         let reach = self.settings.reach.get();
         let mut done = 0;
         while done < len {
@@ -197,14 +228,20 @@ impl Bus {
             );
             let (page, offset) = split(addr);
             let part = (PAGE_SIZE - offset).min(len - done);
-            let window = windows.get(&page).unwrap_or_else(|| {
-                panic!("the device touches {part} bytes at {page:#x}+{offset:#x}: no memory")
-            });
-            assert!(
-                window.is_open(offset, part, direction),
-                "the device touches {part} bytes at {page:#x}+{offset:#x} that are not lent to it {direction:?}"
-            );
-            each(&window.page, offset, done..done + part);
+            let place = match (windows.get(&page), &*beyond) {
+                (Some(window), _) => {
+                    assert!(
+                        window.is_open(offset, part, direction),
+                        "the device touches {part} bytes at {page:#x}+{offset:#x} that are not lent to it {direction:?}"
+                    );
+                    Place::Page(&window.page, offset)
+                }
+                (None, Some(beyond)) => Place::Beyond(beyond, addr),
+                (None, None) => {
+                    panic!("the device touches {part} bytes at {page:#x}+{offset:#x}: no memory")
+                }
+            };
+            each(place, done..done + part);
             done += part;
         }
     }
@@ -228,6 +265,12 @@ impl Bus {
             page: DmaPage::mint(bus, number),
         }
     }
+}
+
+/// Where a part of an access goes: a page and the offset in it, or an address beyond.
+enum Place<'a> {
+    Page(&'a TestPage, usize),
+    Beyond(&'a Beyond, u64),
 }
 
 /// A DMA pool on a [`Bus`].

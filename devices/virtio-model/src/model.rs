@@ -47,6 +47,8 @@ pub(crate) struct Model<D> {
     pub polling: bool,
     /// No interrupt reaches the driver.
     pub silent: bool,
+    /// Called with each interrupt.
+    pub wire: Option<Box<dyn Fn()>>,
     /// All registers read as ones.
     pub gone: bool,
     /// A reset never finishes.
@@ -89,6 +91,7 @@ impl<D: Device> VirtioModel<D> {
             held: false,
             polling: false,
             silent: false,
+            wire: None,
             gone: false,
             stuck: false,
             unsettled: false,
@@ -139,6 +142,11 @@ impl<D: Device> VirtioModel<D> {
         let mut model = self.0.borrow_mut();
         model.registers.status |= 64;
         model.interrupt(CONFIG);
+    }
+
+    /// Calls `wire` with each interrupt from now on.
+    pub fn on_interrupt(&self, wire: impl Fn() + 'static) {
+        self.0.borrow_mut().wire = Some(Box::new(wire));
     }
 
     /// Raises no interrupt any more.
@@ -230,6 +238,9 @@ impl<D: Device> Model<D> {
         if self.registers.live() {
             self.registers.interrupt_status |= cause;
             self.counters.interrupts += 1;
+            if let Some(wire) = self.wire.as_ref().filter(|_| !self.silent) {
+                wire();
+            }
         }
     }
 

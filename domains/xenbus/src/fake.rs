@@ -1,6 +1,7 @@
 //! For host tests of a class: a driver domain on FakeXen, driven as [`serve`](crate::serve) drives the image's, and failing
 //! where a test wants it to.
 
+mod costs;
 mod crash;
 
 use core::cell::{Cell, RefCell};
@@ -15,6 +16,7 @@ use outrigger_xen::{Clock, Cpu, Instant, Wake};
 
 use crate::{Backend, Service};
 
+pub use costs::{Allocations, Meter, Registers, Table};
 pub use crash::{Others, is_a_devices, live, live_for};
 
 /// One life of a driver domain: what its loop works with.

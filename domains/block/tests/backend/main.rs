@@ -5,6 +5,7 @@ mod counts;
 mod crash;
 mod data;
 mod disk;
+mod golden;
 mod guest;
 mod hostile;
 mod lifecycle;

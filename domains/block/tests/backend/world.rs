@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use outrigger_block::{Block, Budget, Counters};
-use outrigger_devices::{BlockLimits, DmaMemory};
+use outrigger_devices::{BlockDevice, BlockLimits, DmaPool};
 use outrigger_xen::fake::{Caller, Device, Domain, FakePages, FakeXen, Quiet, Toolstack, XenStored};
 use outrigger_xen::{DomId, Wake};
 use outrigger_xenbus::DeviceId;
@@ -16,7 +16,7 @@ pub const DD: DomId = DomId(3);
 pub const FE: DomId = DomId(7);
 pub const OTHER: DomId = DomId(8);
 
-pub type Served<'a> = Block<'a, Quiet, FakeDisk, FakePages>;
+pub type Served<'a> = Block<'a, Quiet, Box<dyn BlockDevice>, FakePages>;
 
 /// The machine around the driver domain: what goes on when that fails.
 pub struct Host {
@@ -31,7 +31,7 @@ pub struct Host {
 /// A machine, and the one life of a driver domain that does not fail.
 pub struct World {
     host: Host,
-    life: Life<'static, Served<'static>>,
+    pub life: Life<'static, Served<'static>>,
     pub quiet: &'static Quiet,
 }
 
@@ -66,10 +66,14 @@ impl World {
 
     /// Disks `virtio0` and so on.
     pub fn with(disks: &[BlockLimits]) -> Self {
-        let host = Host::new(disks);
+        Self::on(Host::new(disks), Host::add_disks)
+    }
+
+    /// On that machine, with the disks that `begin` adds.
+    pub fn on(host: Host, begin: impl FnOnce(&Host, &Served)) -> Self {
         let quiet: &'static Quiet = Box::leak(Box::new(quiet::domain(&host.dd)));
         let block: &'static Served = Box::leak(Box::new(Block::new(quiet, Budget::default())));
-        host.add_disks(block);
+        begin(&host, block);
         Self {
             life: Life::only(&host.dd, block),
             host,
@@ -148,10 +152,14 @@ impl Host {
     /// What an image's beginning does: its drivers reset their devices and bring them up.
     pub fn add_disks(&self, block: &Served) {
         for (irq, handle) in (0..).zip(&self.disks) {
-            let (memory, page) = self.dd.pool_page().unwrap();
-            let disk = FakeDisk::probe(handle);
-            block.add_disk(format!("virtio{irq}"), 1 << irq, disk, DmaMemory { memory, page });
+            self.add_disk(block, irq, FakeDisk::probe(handle));
         }
+    }
+
+    /// Adds disk `virtio` and its number, which is its interrupt's, too.
+    pub fn add_disk(&self, block: &Served, number: u32, disk: impl BlockDevice + 'static) {
+        let page = self.dd.page().unwrap();
+        block.add_disk(format!("virtio{number}"), 1 << number, Box::new(disk), page);
     }
 
     pub fn disk(&self) -> std::cell::RefMut<'_, disk::Core> {

@@ -1,6 +1,7 @@
 //! Frames, made by etherparse.
 
 use etherparse::PacketBuilder;
+use outrigger_net::checksum::Sum;
 
 pub fn mac(number: u8) -> [u8; 6] {
     [0x00, 0x16, 0x3e, 0, 0, number]
@@ -46,6 +47,19 @@ pub fn tcp(from: [u8; 6], to: [u8; 6], v4: bool, len: usize, seed: u8) -> Vec<u8
         .write(&mut out, &payload(len, seed))
         .unwrap();
     out
+}
+
+/// One of the segments of a TCP connection from the wire, by its place: the next ones go on where it ends.
+pub fn segment(to: [u8; 6], index: u32) -> Vec<u8> {
+    let mut frame = tcp(PEER, to, true, 1448, index as u8);
+    frame[38..42].copy_from_slice(&(1_000_000 + 1448 * index).to_be_bytes());
+    frame[47] = 0x10;
+    let mut frame = blank(&frame);
+    let at = field(&frame);
+    let mut sum = Sum::new();
+    sum.bytes(&frame[34..]);
+    frame[at..at + 2].copy_from_slice(&sum.finish());
+    frame
 }
 
 /// Where the transport checksum is.

@@ -6,6 +6,7 @@ mod costs;
 mod crash;
 mod flows;
 mod frames;
+mod golden;
 mod guest;
 mod hostile;
 mod lifecycle;

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use outrigger_devices::NetLimits;
+use outrigger_devices::{DmaMemory, DmaPool, NetDevice, NetLimits};
 use outrigger_net::{Buffer, Counters, Net};
 use outrigger_xen::DomId;
 use outrigger_xen::fake::{Caller, Device, Domain, FakePages, FakeXen, Quiet, Toolstack, XenStored};
@@ -15,7 +15,7 @@ use crate::quiet;
 
 pub const DD: DomId = DomId(3);
 
-pub type Served<'a> = Net<'a, Quiet, Card, FakePages>;
+pub type Served<'a> = Net<'a, Quiet, Box<dyn NetDevice>, FakePages>;
 
 /// The machine around the driver domain: what goes on when that fails.
 pub struct Host {
@@ -30,7 +30,7 @@ pub struct Host {
 /// A machine, and the one life of a driver domain that does not fail.
 pub struct World {
     host: Host,
-    life: Life<'static, Served<'static>>,
+    pub life: Life<'static, Served<'static>>,
     pub net: &'static Served<'static>,
 }
 
@@ -67,10 +67,14 @@ impl World {
     }
 
     pub fn of(limits: NetLimits, pages: usize, segments: &str) -> Self {
-        let host = Host::new(limits);
+        Self::on(Host::new(limits), |host, net| host.begin(net, pages, segments))
+    }
+
+    /// On that machine, with the card and the segments that `begin` adds.
+    pub fn on(host: Host, begin: impl FnOnce(&Host, &Served)) -> Self {
         let quiet: &'static Quiet = Box::leak(Box::new(quiet::domain(&host.dd)));
         let net: &'static Served = Box::leak(Box::new(Net::new(quiet)));
-        host.begin(net, pages, segments);
+        begin(&host, net);
         let world = Self {
             life: Life::only(&host.dd, net),
             host,
@@ -136,13 +140,20 @@ impl Host {
 
     /// What an image's beginning does: its driver resets the card and brings it up.
     pub fn begin(&self, net: &Served, pages: usize, segments: &str) {
-        net.add_buffers((0..pages).map(|_| {
-            let (memory, page) = self.dd.pool_page().unwrap();
-            let gfn = memory.gfn(0);
-            Buffer { memory, page, gfn }
-        }));
-        net.add_nic("virtio0".into(), 1, Card::probe(&self.card), 64);
+        self.add_buffers(net, pages);
+        net.add_nic("virtio0".into(), 1, Box::new(Card::probe(&self.card)), 64);
         net.add_segments(segments);
+    }
+
+    /// Pages for frames.
+    pub fn add_buffers(&self, net: &Served, pages: usize) -> Vec<DmaMemory<FakePages>> {
+        let pages: Vec<_> = (0..pages).map(|_| self.dd.page().unwrap()).collect();
+        net.add_buffers(pages.iter().map(|page| Buffer {
+            gfn: page.memory.gfn(0),
+            memory: page.memory.clone(),
+            page: page.page,
+        }));
+        pages
     }
 
     pub fn state(&self, device: Device) -> String {

@@ -47,7 +47,8 @@ const MAY_NAME: [(&str, &[&str]); 9] = [
 /// What an image names besides, each behind a feature of its own.
 const IMAGE_MAY_NAME: [&str; 2] = ["kernel/core", "devices/*"];
 
-/// What tests may name besides: a model in place of a device, and the crate itself with other features.
+/// What tests may name besides: a model in place of a device, and the crate itself with other features. An image's tests may
+/// also try its backend on the drivers that the image names.
 const TESTS_MAY_NAME: [&str; 2] = ["devices/*-model", "devices/api"];
 
 /// What models of devices stand on: the memory that they reach.
@@ -106,7 +107,8 @@ fn judge(
             false => Err("a domain builds on protocols, never on another class's backend".to_owned()),
         };
     }
-    if dev && among(&TESTS_MAY_NAME) {
+    let tried_on = package.is_image() && !is_model && fits("devices/*", named);
+    if dev && (tried_on || among(&TESTS_MAY_NAME)) {
         return Ok(());
     }
     if package.is_image() && among(&IMAGE_MAY_NAME) && !is_model && !dev {
@@ -260,6 +262,20 @@ mod tests {
         assert!(verdict(&image, "domains/block", "kernel/core", None, true));
         assert!(verdict(&image, "domains/block", "devices/nvme", None, true));
         assert!(!verdict(&image, "domains/block", "devices/nvme", None, false));
+        assert!(verdict(
+            &image,
+            "domains/block",
+            "devices/nvme",
+            Some("dev"),
+            false
+        ));
+        assert!(!verdict(
+            &image,
+            "domains/block",
+            "kernel/core",
+            Some("dev"),
+            false
+        ));
         assert!(!verdict(
             &image,
             "domains/block",
