@@ -142,6 +142,10 @@ mod tests {
             Interrupt::default()
         }
         fn quiesce(&mut self) {}
+        fn restart(&mut self) -> Result<(), DeviceFault> {
+            self.waiting.clear();
+            Ok(())
+        }
     }
 
     /// A microsecond later at each look.
