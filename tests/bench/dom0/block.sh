@@ -15,6 +15,11 @@ create_both() {
     xl unpause block
     wait $!
     say value state-2 "$(sed -n 's/^\[ *\([0-9.]*\)\].*waits for its frontend.*/\1/p' "$(log_of block)")"
+    # What an image that reads its disk first says of it.
+    sed -n 's/.* raw: \([0-9]*\) pages [0-9]* deep: \([0-9]*\) requests \([0-9]*\) failures \([0-9]*\) us.*/raw-\1 \2 \3 \4/p' \
+        "$(log_of block)" | while read -r line; do
+        say value "$line"
+    done
 }
 one() {
     case $BACKEND in

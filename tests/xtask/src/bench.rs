@@ -5,6 +5,7 @@
 //! repeats whatever else the host does. `tests/bench/README.md` says what is measured and how.
 
 mod block;
+mod cores;
 mod figures;
 mod gadgets;
 mod net;
@@ -13,6 +14,7 @@ mod peer;
 mod plot;
 mod profile;
 mod python;
+mod raw;
 mod restart;
 mod start;
 mod sweep;
@@ -31,6 +33,10 @@ pub enum Subject {
     Sizes(sweep::Options),
     /// The cost over the number of guests, one to sixteen
     Guests(sweep::Options),
+    /// The same as `block` and `net`, on two processors in the host's time
+    Cores(cores::Options),
+    /// How much of a disk's own speed reaches a guest
+    Raw(raw::Options),
     /// How soon a driver domain serves, what memory it takes, and how much code it is
     Start(start::Options),
     /// The network driver domain against Linux netback and a bridge in Dom0
@@ -42,6 +48,8 @@ pub fn run(subject: &Subject) -> Result<()> {
     match subject {
         Subject::Block(options) => block::run(options),
         Subject::Restart => restart::run(),
+        Subject::Cores(options) => cores::run(options),
+        Subject::Raw(options) => raw::run(options),
         Subject::Start(options) => start::run(options),
         Subject::Net(options) => net::run(options),
         Subject::Sizes(options) => sweep::sizes(options),

@@ -88,6 +88,15 @@ pub fn build_failing(name: &str) -> Result<PathBuf> {
     build_into(name, &Toolchain::find()?, &objects, &failing, "crash-images")
 }
 
+/// The folder of images that measure their devices before they serve, in the target folder.
+pub const RAW: &str = "raw-images";
+
+/// Builds the image called `name` so that it measures first, into `target/raw-images`.
+pub fn build_raw(name: &str) -> Result<PathBuf> {
+    let objects = target_dir().join("guest");
+    build_into(name, &Toolchain::find()?, &objects, &["raw-read"], RAW)
+}
+
 /// Builds one image with its objects under `objects`; returns the ELF, `target/images/NAME.elf`.
 pub fn build(name: &str, toolchain: &Toolchain, objects: &Path) -> Result<PathBuf> {
     build_into(name, toolchain, objects, &[], "images")

@@ -1,7 +1,7 @@
 //! The block driver domain and Linux blkback: the same guest, disk and jobs.
 
 pub mod figures;
-mod report;
+pub mod report;
 
 use std::fmt::Write;
 use std::fs::File;
@@ -79,7 +79,8 @@ const JOBS: [(&str, &str, Told, Fio); 5] = [
     ),
 ];
 
-fn jobs() -> Vec<Job> {
+/// All of them, by one guest.
+pub fn jobs() -> Vec<Job> {
     JOBS.map(|(name, title, told, fio)| Job {
         name: name.to_owned(),
         title: title.to_owned(),

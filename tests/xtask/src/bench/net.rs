@@ -1,7 +1,7 @@
 //! The network driver domain, and Linux netback with a bridge: the same guests, wire and jobs.
 
 pub mod figures;
-mod report;
+pub mod report;
 
 use std::fs::File;
 use std::io::BufReader;
@@ -51,7 +51,7 @@ const fn job(name: &'static str, title: &'static str, kind: Kind, wire: bool) ->
 }
 
 /// The jobs as `tests/bench/guest/net` names them, each in its phase.
-const JOBS: [(&str, Job); 12] = [
+pub const JOBS: [(&str, Job); 12] = [
     ("one", job("send", "TCP, guest to wire", Kind::Tcp, true)),
     ("one", job("receive", "TCP, wire to guest", Kind::Tcp, true)),
     ("two", job("pair", "TCP, guest to guest", Kind::Tcp, false)),

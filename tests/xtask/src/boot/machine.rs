@@ -65,10 +65,12 @@ pub struct Board {
     pub medium: Option<Medium>,
     /// Whether the machine's clock skips time in which all of it waits.
     ///
-    /// It always counts instructions, one to 4 ns (so it has one processor): how busy the host is makes no difference to
+    /// Unless it has several, it counts instructions, one to 4 ns (so it has one processor): how busy the host is makes no difference to
     /// what happens in it. Skipping makes its figures repeat, but then a disk that is slow in the host's time may let
     /// minutes pass in the machine's; for tests, which have time limits, idle time passes as it does outside.
     pub skip_idle: bool,
+    /// Whether it has two processors, each a thread of the host's, and the host's time: nothing repeats then.
+    pub multi_core: bool,
 }
 
 /// What a machine with a firmware boots from.
@@ -127,15 +129,19 @@ impl Board {
             "-cpu",
             "cortex-a72",
         ]);
-        qemu.args(["-smp", "1", "-m", &self.memory_mib.to_string()]);
+        qemu.args(["-m", &self.memory_mib.to_string()]);
         if let Some(medium) = &self.medium {
             qemu.arg("-bios").arg(&medium.firmware);
         }
         // No card but the one that `devices` may add.
         qemu.args(["-nodefaults", "-display", "none", "-no-reboot"]);
         qemu.args(["-global", "virtio-mmio.force-legacy=false"]);
-        let sleep = if self.skip_idle { "off" } else { "on" };
-        qemu.args(["-icount", &format!("shift=2,sleep={sleep}")]);
+        if self.multi_core {
+            qemu.args(["-smp", "2", "-accel", "tcg,thread=multi"]);
+        } else {
+            let sleep = if self.skip_idle { "off" } else { "on" };
+            qemu.args(["-smp", "1", "-icount", &format!("shift=2,sleep={sleep}")]);
+        }
         // A doorbell is answered by the processor that rings it. Were it passed to another thread, a machine with
         // nothing else to do could skip to its next timer before the request has begun.
         qemu.args(["-global", "virtio-mmio.ioeventfd=off"]);

@@ -44,8 +44,12 @@ pub struct Additions {
     pub guest: Vec<(String, Vec<u8>)>,
     /// Whether the machine's clock skips time in which all of it waits: for figures that repeat.
     pub skip_idle: bool,
+    /// Whether the machine has two processors and the host's time.
+    pub multi_core: bool,
     /// RAM of the machine in MiB, if it is not the usual.
     pub memory_mib: Option<u32>,
+    /// The folder of the driver domains' images in the target folder, if it is not the usual.
+    pub images: Option<&'static str>,
 }
 
 /// RAM of a machine, in MiB.
@@ -133,6 +137,7 @@ impl Runner {
             disks,
             medium,
             skip_idle: additions.skip_idle,
+            multi_core: additions.multi_core,
         };
         let base = dir.join("base.dtb");
         match kind {
@@ -162,11 +167,12 @@ impl Runner {
         let (backend, host_tree) = match scenario.backend {
             Backend::Linux => ("linux", fs::read(&base)?),
             Backend::DriverDomain(machine) => {
-                let images = if scenarios::is_failing(scenario) {
+                let usual = if scenarios::is_failing(scenario) {
                     "crash-images"
                 } else {
                     "images"
                 };
+                let images = additions.images.unwrap_or(usual);
                 let built = domains::build(machine, &base, dir, images)?;
                 archive.files_from(&built, DEFAULT_DEST)?;
                 ("block", fs::read(built.join("host.dtb"))?)

@@ -50,6 +50,7 @@ fn virt(tools: &HostTools, to: &Path) -> Result<PathBuf> {
         disks: Vec::new(),
         medium: None,
         skip_idle: false,
+        multi_core: false,
     };
     board.device_tree(tools, to)?;
     Ok(to.to_owned())

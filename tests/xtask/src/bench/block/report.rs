@@ -52,23 +52,12 @@ pub fn show(run: &Run) {
 
 /// The part of the page that compares all; `image` is ours as it is loaded.
 pub fn compare(runs: &Three<Run>, image: &Path, facts: &Facts) -> Result<String> {
-    let (mut throughput, mut ceiling, mut cost) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ceiling, mut cost) = (Vec::new(), Vec::new());
     for (job, _) in &runs.ours.jobs {
-        let rounds = |run: &Run| run.rounds(&job.name).map(<[Round]>::to_vec);
-        let rounds = Three {
-            linux: rounds(&runs.linux)?,
-            linux_domain: rounds(&runs.linux_domain)?,
-            ours: rounds(&runs.ours)?,
-        };
-        let main = rounds.map(|rounds| Figure::of(rounds, |round| main_value(job, round)));
-        let text = |value| format!("{} {}", number(value), unit(job));
-        let goal = if job.told == Told::Latency {
-            LATENCY
-        } else {
+        let rounds = rounds(runs, job)?;
+        if job.told != Told::Latency {
             ceiling.push(below_ceiling(job, &rounds));
-            THROUGHPUT
-        };
-        throughput.push(compared(&job.title, &main, text, goal));
+        }
         let spent = rounds.map(|rounds| Figure::of(rounds, Round::cpu_ns_per_byte));
         cost.push(compared(&job.title, &spent, fine, CPU));
     }
@@ -85,7 +74,7 @@ pub fn compare(runs: &Three<Run>, image: &Path, facts: &Facts) -> Result<String>
         &provenance("block", values, facts)?,
         "\nHow this is measured, and what it does not say: [README.md](README.md).\n",
         "\n## What the guest sees\n\n",
-        &table(&HEADS, &throughput),
+        &table(&HEADS, &throughput(runs)?),
         "\n## Against the ceiling\n\nThe ceiling is the same run if the backend cost nothing and the processor never idled.\n\n",
         &table(
             &["", "Linux in Dom0", "Linux domain", "ours", "goal", "", "our ceiling", "idle in our run"],
@@ -98,6 +87,29 @@ pub fn compare(runs: &Three<Run>, image: &Path, facts: &Facts) -> Result<String>
         &at_rest(&runs.map(|run| run.idle_cost)),
     ]
     .concat())
+}
+
+/// The rows of what the guest sees.
+pub fn throughput(runs: &Three<Run>) -> Result<Vec<Row>> {
+    let row = |job: &Job| {
+        let main = rounds(runs, job)?.map(|rounds| Figure::of(rounds, |round| main_value(job, round)));
+        let text = |value| format!("{} {}", number(value), unit(job));
+        let goal = if job.told == Told::Latency {
+            LATENCY
+        } else {
+            THROUGHPUT
+        };
+        Ok(compared(&job.title, &main, text, goal))
+    };
+    runs.ours.jobs.iter().map(|(job, _)| row(job)).collect()
+}
+
+fn rounds<'a>(runs: &'a Three<Run>, job: &Job) -> Result<Three<&'a [Round]>> {
+    Ok(Three {
+        linux: runs.linux.rounds(&job.name)?,
+        linux_domain: runs.linux_domain.rounds(&job.name)?,
+        ours: runs.ours.rounds(&job.name)?,
+    })
 }
 
 fn main_value(job: &Job, round: &Round) -> f64 {
@@ -116,9 +128,9 @@ fn unit(job: &Job) -> &'static str {
     }
 }
 
-fn below_ceiling(job: &Job, rounds: &Three<Vec<Round>>) -> Row {
+fn below_ceiling(job: &Job, rounds: &Three<&[Round]>) -> Row {
     let shares = rounds.map(|rounds| Figure::of(rounds, Round::ceiling_share).mean);
-    let own = &rounds.ours;
+    let own = rounds.ours;
     let ceiling = Figure::of(own, |round| main_value(job, round) / round.ceiling_share()).mean;
     let [linux, domain, ours] = shares.columns().map(|share| format!("{share:.2}"));
     vec![

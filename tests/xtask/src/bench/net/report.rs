@@ -53,19 +53,11 @@ pub fn show(run: &Run) {
 
 /// The part of the page that compares all; `image` is ours as it is loaded.
 pub fn compare(runs: &Three<Run>, image: &Path, facts: &Facts) -> Result<String> {
-    let (mut throughput, mut cost, mut whose) = (Vec::new(), Vec::new(), Vec::new());
-    for (job, _) in &runs.ours.jobs {
-        let of = |run| Ok::<_, anyhow::Error>((run, Run::rounds(run, job.name)?));
-        let measured = Three {
-            linux: of(&runs.linux)?,
-            linux_domain: of(&runs.linux_domain)?,
-            ours: of(&runs.ours)?,
-        };
-        throughput.push(against_linux(*job, &measured));
-        if job.kind != Kind::Ping {
-            cost.push(processor(*job, &measured));
-            whose.push(shares(*job, &measured));
-        }
+    let (mut cost, mut whose) = (Vec::new(), Vec::new());
+    for (job, _) in runs.ours.jobs.iter().filter(|(job, _)| job.kind != Kind::Ping) {
+        let measured = measured(runs, job)?;
+        cost.push(processor(*job, &measured));
+        whose.push(shares(*job, &measured));
     }
     let mut more = Vec::new();
     for (title, few, many) in MORE_GUESTS {
@@ -77,7 +69,7 @@ pub fn compare(runs: &Three<Run>, image: &Path, facts: &Facts) -> Result<String>
         &provenance("net", values, facts)?,
         "\nHow this is measured, and what it does not say: [README.md](README.md).\n",
         "\n## What the guests see\n\n",
-        &table(&HEADS, &throughput),
+        &table(&HEADS, &throughput(runs)?),
         "\n## The backend's processor time\n\nIn ns a byte of payload, or a packet (UDP). That of Linux in Dom0 is Dom0's without what the same peer costs it in our run.\n\n",
         &table(&HEADS, &cost),
         "\n## Whose time it is\n\nIn % of the processor: guests, backend, peer, idle. At most: our throughput against Dom0's Linux if our backend cost nothing.\n\n",
@@ -94,7 +86,21 @@ pub fn compare(runs: &Three<Run>, image: &Path, facts: &Facts) -> Result<String>
     .concat())
 }
 
+/// The rows of what the guests see.
+pub fn throughput(runs: &Three<Run>) -> Result<Vec<Row>> {
+    let row = |job: &Job| Ok(against_linux(*job, &measured(runs, job)?));
+    runs.ours.jobs.iter().map(|(job, _)| row(job)).collect()
+}
+
 type Measured<'a> = Three<(&'a Run, &'a [Round])>;
+
+fn measured<'a>(runs: &'a Three<Run>, job: &Job) -> Result<Measured<'a>> {
+    Ok(Three {
+        linux: (&runs.linux, runs.linux.rounds(job.name)?),
+        linux_domain: (&runs.linux_domain, runs.linux_domain.rounds(job.name)?),
+        ours: (&runs.ours, runs.ours.rounds(job.name)?),
+    })
+}
 
 fn value(job: Job, round: &Round) -> f64 {
     match job.kind {
