@@ -64,8 +64,12 @@ enum Command {
     },
     /// Measure ours against Linux in the same run, and write the figures into `tests/bench`
     Bench {
+        /// How often each job is run, if not as often as each part does by itself
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: Option<u32>,
+        /// One part; all of them, one after the other, if none is named
         #[command(subcommand)]
-        subject: bench::Subject,
+        subject: Option<bench::Subject>,
     },
     /// Print the environment in which cargo builds for the guest: `eval "$(cargo xtask guest-env)"`
     GuestEnv,
@@ -81,7 +85,14 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Outrigger => dom0_program::outrigger().map(|program| println!("{}", program.display())),
         Command::Boot { names } => boot::run_named(&names),
         Command::Check { names, update } => check::run(&names, update),
-        Command::Bench { subject } => bench::run(&subject),
+        Command::Bench {
+            subject: Some(subject),
+            ..
+        } => bench::run(&subject),
+        Command::Bench {
+            subject: None,
+            rounds,
+        } => bench::everything(rounds),
         Command::GuestEnv => toolchain::print_environment(),
     }?;
     Ok(ExitCode::SUCCESS)

@@ -180,6 +180,12 @@ pub fn provenance(what: &str, values: &BTreeMap<String, String>, facts: &Facts) 
         Ok(said.trim().to_owned())
     };
     let rounds = facts.rounds;
+    let of_rounds = match rounds {
+        1 => "of one round, so that there is no spread".to_owned(),
+        _ => format!(
+            "the mean of {rounds} rounds, the spread is between the extremes, of each in the columns' order"
+        ),
+    };
     // This page itself makes no difference to what it says.
     let changes = git(&[
         "status",
@@ -192,8 +198,7 @@ pub fn provenance(what: &str, values: &BTreeMap<String, String>, facts: &Facts) 
     let dirty = if changes.is_empty() { "" } else { ", with changes" };
     Ok(format!(
         "`cargo xtask bench {what} --rounds {rounds}`, {date}, at {commit}{dirty}: Xen {xen}, Linux {linux}, QEMU {qemu}, one \
-         processor, 4 ns an instruction; each figure is the mean of {rounds} rounds, the spread is between the extremes, \
-         of each in the columns' order.\n",
+         processor, 4 ns an instruction; each figure is {of_rounds}.\n",
         date = process::output(Command::new("date").args(["-u", "+%F"]))?.trim(),
         commit = git(&["describe", "--always"])?,
         xen = value("xen"),

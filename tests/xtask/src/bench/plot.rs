@@ -22,6 +22,8 @@ pub struct Panel {
 
 /// In the columns' order.
 const NAMES: [&str; 3] = ["Linux in Dom0", "Linux driver domain", "Outrigger"];
+/// Where each name stands.
+const LEGEND: [f64; 3] = [0.0, 150.0, 330.0];
 /// Of one diagram, in the unit of the picture.
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 330.0;
@@ -63,7 +65,7 @@ fn svg(title: &str, panels: &[Panel]) -> String {
         text += "</g>\n";
     }
     for (index, (name, class)) in NAMES.iter().zip(["a", "b", "c"]).enumerate() {
-        let (x, y) = (LEFT + index as f64 * 170.0, HEIGHT - 16.0);
+        let (x, y) = (LEFT + LEGEND[index], HEIGHT - 16.0);
         let _ = writeln!(
             text,
             "<polyline class=\"{class}\" points=\"{x},{y} {},{y}\"/>{}<text x=\"{}\" y=\"{}\">{name}</text>",
