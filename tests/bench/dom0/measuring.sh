@@ -20,6 +20,7 @@ create_linux_domain() {
 
 # serve CLASS: the backend, whoever it is; Linux in Dom0 is there already.
 serve() {
+    rm -f "$(log_of "$1")" # of an earlier one of this name
     case $BACKEND in
     linux) ;;
     linux-domain) create_linux_domain "$1" ;;
