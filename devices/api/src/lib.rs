@@ -24,4 +24,4 @@ pub use outrigger_xen::{Clock, DmaAddr, DmaPage, DmaSegment, Instant, PAGE_SIZE}
 pub use reach::{Direction, DmaCounters, DmaLoan, DmaPath, DmaReach, NoBounce};
 pub use register::RegisterIo;
 #[cfg(feature = "fake")]
-pub use register::Uncounted;
+pub use register::fake::Watched;

@@ -20,40 +20,6 @@ pub trait RegisterIo {
     fn write_u8(&self, at: usize, value: u8);
 }
 
-/// Registers of a model whose own allocations are none of the driver's: each access is run by the function
-/// (`allocation_counter::opt_out`).
-#[cfg(feature = "fake")]
-#[derive(Clone, Copy, Debug)]
-pub struct Uncounted<R>(pub R, pub outrigger_xen::fake::OptOut);
-
-#[cfg(feature = "fake")]
-impl<R: RegisterIo> Uncounted<R> {
-    fn quiet<T: Default>(&self, access: impl Fn(&R) -> T) -> T {
-        let mut value = T::default();
-        (self.1)(&mut || value = access(&self.0));
-        value
-    }
-}
-
-#[cfg(feature = "fake")]
-impl<R: RegisterIo> RegisterIo for Uncounted<R> {
-    fn read_u8(&self, at: usize) -> u8 {
-        self.quiet(|io| io.read_u8(at))
-    }
-    fn read_u16(&self, at: usize) -> u16 {
-        self.quiet(|io| io.read_u16(at))
-    }
-    fn read_u32(&self, at: usize) -> u32 {
-        self.quiet(|io| io.read_u32(at))
-    }
-    fn write_u32(&self, at: usize, value: u32) {
-        self.quiet(|io| io.write_u32(at, value));
-    }
-    fn write_u8(&self, at: usize, value: u8) {
-        self.quiet(|io| io.write_u8(at, value));
-    }
-}
-
 /// A driver may be lent its registers.
 impl<R: RegisterIo> RegisterIo for &R {
     fn read_u8(&self, at: usize) -> u8 {
@@ -70,5 +36,67 @@ impl<R: RegisterIo> RegisterIo for &R {
     }
     fn write_u8(&self, at: usize, value: u8) {
         (**self).write_u8(at, value);
+    }
+}
+
+#[cfg(feature = "fake")]
+pub(crate) mod fake {
+    use alloc::rc::Rc;
+    use core::cell::Cell;
+
+    use outrigger_xen::fake::OptOut;
+
+    use super::RegisterIo;
+
+    /// Registers of a model: counts accesses, and hides what the model itself allocates, since each access is run by the
+    /// function it is made with (`allocation_counter::opt_out`). A clone counts with it.
+    #[derive(Clone, Debug)]
+    pub struct Watched<R> {
+        io: R,
+        opt_out: OptOut,
+        reads: Rc<Cell<u64>>,
+        writes: Rc<Cell<u64>>,
+    }
+
+    impl<R> Watched<R> {
+        /// The registers of `io`.
+        pub fn new(io: R, opt_out: OptOut) -> Self {
+            Self {
+                io,
+                opt_out,
+                reads: Rc::default(),
+                writes: Rc::default(),
+            }
+        }
+
+        /// Reads and writes so far.
+        pub fn accesses(&self) -> [u64; 2] {
+            [self.reads.get(), self.writes.get()]
+        }
+
+        fn access<T: Default>(&self, count: &Cell<u64>, access: impl Fn(&R) -> T) -> T {
+            count.set(count.get() + 1);
+            let mut value = T::default();
+            (self.opt_out)(&mut || value = access(&self.io));
+            value
+        }
+    }
+
+    impl<R: RegisterIo> RegisterIo for Watched<R> {
+        fn read_u8(&self, at: usize) -> u8 {
+            self.access(&self.reads, |io| io.read_u8(at))
+        }
+        fn read_u16(&self, at: usize) -> u16 {
+            self.access(&self.reads, |io| io.read_u16(at))
+        }
+        fn read_u32(&self, at: usize) -> u32 {
+            self.access(&self.reads, |io| io.read_u32(at))
+        }
+        fn write_u32(&self, at: usize, value: u32) {
+            self.access(&self.writes, |io| io.write_u32(at, value));
+        }
+        fn write_u8(&self, at: usize, value: u8) {
+            self.access(&self.writes, |io| io.write_u8(at, value));
+        }
     }
 }

@@ -1,8 +1,15 @@
-//! What a request costs, from the guest's ring to the registers of a virtio disk and back: a table to read differences in.
+//! What a request costs, from the guest's ring to the registers of a disk and back: a table to read differences in.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
+use outrigger_devices::DmaReach;
+use outrigger_sdhci::{Chip, Options as Card, Sdhci};
+use outrigger_sdhci_model::{CardOffer, SdhciModel, Slot};
 use outrigger_virtio_blk::{Options as Queues, VirtioBlk};
 use outrigger_virtio_model::{Bus, Offer, VirtioModel};
-use outrigger_xenbus::fake::{Meter, Table};
+use outrigger_xen::fake::Domain;
+use outrigger_xenbus::fake::{Meter, Registers, Table};
 
 use crate::guest::{Buffer, FLUSH, Guest, OKAY, Options, READ, WRITE};
 use crate::quiet;
@@ -11,7 +18,7 @@ use crate::world::{FE, Host, Served, World, vbd};
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/block-costs.txt");
 
 const ABOUT: &str = "\
-# What a request costs the block domain, in its steady state: a stock frontend's requests on FakeXen, with a virtio disk.
+# What a request costs the block domain, in its steady state: a stock frontend's requests on FakeXen, with a\n# virtio disk, and with an SD card and persistent grants.
 # `OUTRIGGER_BLESS=1 cargo test -p outrigger-block golden` writes this anew; a reviewer reads the difference.
 #
 ";
@@ -23,42 +30,109 @@ const BATCHES: usize = 8;
 
 /// A guest with a disk that ends requests when it is told to.
 struct Scene {
-    model: VirtioModel,
+    device: Device,
     guest: Guest,
     buffers: Vec<Buffer>,
     pages: Vec<Buffer>,
 }
 
+/// The device's side.
+struct Device {
+    /// It works until there is nothing to do but to be heard.
+    work: Box<dyn Fn()>,
+    /// What passed between it and its driver.
+    seen: Rc<dyn Fn() -> Registers>,
+    is_clean: Box<dyn Fn()>,
+}
+
+/// A bus that leads to all the memory of the driver domain that a device may reach.
+fn bus(dd: &Domain) -> Bus {
+    let bus = Bus::default();
+    let (reads, writes) = (dd.clone(), dd.clone());
+    bus.set_beyond(
+        move |addr, bytes| reads.dma_read_at(addr, bytes),
+        move |addr, bytes| writes.dma_write_at(addr, bytes),
+    );
+    bus
+}
+
+/// As QEMU's disk.
+fn virtio(host: &Host, block: &Served) -> Device {
+    let offer = Offer {
+        sectors: 1 << 14,
+        ..Offer::default()
+    };
+    let model = VirtioModel::new(offer, &bus(&host.dd));
+    let line = host.dd.clone();
+    model.on_interrupt(move || line.raise_irq(0));
+    let watched = quiet::registers(model.clone());
+    let disk = VirtioBlk::probe(watched.clone(), &host.dd, Queues::default()).expect("a disk");
+    host.add_disk(block, 0, disk);
+    model.hold();
+    let (work, seen) = (model.clone(), model.clone());
+    Device {
+        work: Box::new(move || work.run()),
+        seen: Rc::new(move || {
+            let ([reads, writes], seen) = (watched.accesses(), seen.counters());
+            [reads, writes, seen.doorbells, seen.interrupts]
+        }),
+        is_clean: Box::new(move || model.assert_clean()),
+    }
+}
+
+/// An SD card behind a plain controller.
+fn sd_card(host: &Host, block: &Served) -> Device {
+    let model = SdhciModel::new(Slot::VERSION_3, Some(CardOffer::SD), &bus(&host.dd));
+    let watched = quiet::registers(model.clone());
+    let disk = Sdhci::probe(
+        watched.clone(),
+        host.dd.clone(),
+        model.clock(),
+        Chip::GENERIC,
+        DmaReach::ALL,
+        Card::default(),
+    );
+    host.add_disk(block, 0, disk.expect("a card"));
+    model.set_latency(u32::MAX);
+    model.take_commands();
+    let (line, work, counted) = (host.dd.clone(), model.clone(), model.clone());
+    let (commands, interrupts) = (Cell::new(0), Rc::new(Cell::new(0)));
+    let raised = interrupts.clone();
+    Device {
+        work: Box::new(move || {
+            while work.run() {}
+            if work.interrupt() {
+                raised.set(raised.get() + 1);
+                line.raise_irq(0);
+            }
+        }),
+        seen: Rc::new(move || {
+            commands.set(commands.get() + counted.take_commands().len() as u64);
+            let [reads, writes] = watched.accesses();
+            [reads, writes, commands.get(), interrupts.get()]
+        }),
+        is_clean: Box::new(move || model.assert_clean()),
+    }
+}
+
+/// Adds a device to a backend.
+type Add = fn(&Host, &Served) -> Device;
+
 impl Scene {
-    fn new(persistent: bool) -> (World, Self) {
-        let host = Host::new(&[]);
-        let bus = Bus::default();
-        let (reads, writes, line) = (host.dd.clone(), host.dd.clone(), host.dd.clone());
-        bus.set_beyond(
-            move |addr, bytes| reads.dma_read_at(addr, bytes),
-            move |addr, bytes| writes.dma_write_at(addr, bytes),
-        );
-        let offer = Offer {
-            sectors: 1 << 14,
-            ..Offer::default()
-        };
-        let model = VirtioModel::new(offer, &bus);
-        model.on_interrupt(move || line.raise_irq(0));
-        let registers = quiet::registers(model.clone());
-        let world = World::on(host, |host: &Host, block: &Served| {
-            let disk = VirtioBlk::probe(registers, &host.dd, Queues::default()).expect("a disk");
-            host.add_disk(block, 0, disk);
+    fn new(add: Add, persistent: bool) -> (World, Self) {
+        let mut device = None;
+        let world = World::on(Host::new(&[]), |host: &Host, block: &Served| {
+            device = Some(add(host, block));
         });
         let options = Options {
             persistent,
             ..Options::default()
         };
         let guest = Guest::boot(&world, vbd(FE, 51712), "virtio0", "w", options);
-        model.hold();
         let scene = Self {
+            device: device.expect("it was added"),
             buffers: guest.buffers(16 * 32),
             pages: guest.buffers(16),
-            model,
             guest,
         };
         (world, scene)
@@ -72,12 +146,12 @@ impl Scene {
                 .collect();
             self.guest.kick(0);
             meter.run();
-            // More than the queue has room for goes in several goes.
-            for _ in 0..depth {
+            // A card is told and heard of one command after the other.
+            for _ in 0..4 * depth {
                 if self.guest.unanswered() == 0 {
                     break;
                 }
-                self.model.run();
+                (self.device.work)();
                 meter.run();
                 self.guest.collect();
             }
@@ -85,7 +159,7 @@ impl Scene {
                 assert_eq!(self.guest.answer(id), Some(OKAY));
             }
         }
-        self.model.assert_clean();
+        (self.device.is_clean)();
     }
 }
 
@@ -129,33 +203,35 @@ const ROWS: [(&str, usize, Ask); 8] = [
     ("flush, one at a time", 1, flush),
 ];
 
+/// What a card does worse than a queue: one thing at a time.
+const CARD_ROWS: [(&str, usize, Ask); 4] = [
+    ("read 4 KiB, 8 at once", 8, read_4k),
+    ("write 4 KiB, 8 at once", 8, write_4k),
+    ("read 128 KiB, one at a time", 1, read_128k),
+    ("write 128 KiB, one at a time", 1, write_128k),
+];
+
 #[test]
 fn what_requests_cost_is_golden() {
     let mut table = Table::new(ABOUT);
-    for (persistent, how) in [(true, "persistent"), (false, "mapped")] {
-        for (what, depth, ask) in ROWS {
-            let (world, mut scene) = Scene::new(persistent);
-            let model = scene.model.clone();
-            let registers = move || {
-                let seen = model.counters();
-                [
-                    seen.register_reads,
-                    seen.register_writes,
-                    seen.doorbells,
-                    seen.interrupts,
-                ]
-            };
-            let meter = Meter::new(&world.life, registers, quiet::allocations);
-            scene.batches(&meter, FIRST, depth, ask);
+    let mut rows = |add: Add, persistent, how: &str, rows: &[(&str, usize, Ask)]| {
+        for (what, depth, ask) in rows {
+            let (world, mut scene) = Scene::new(add, persistent);
+            let seen = scene.device.seen.clone();
+            let meter = Meter::new(&world.life, move || seen(), quiet::allocations);
+            scene.batches(&meter, FIRST, *depth, *ask);
             table.row(
                 &format!("{what}, {how}"),
                 (BATCHES * depth) as u64,
                 &meter,
                 || {
-                    scene.batches(&meter, BATCHES, depth, ask);
+                    scene.batches(&meter, BATCHES, *depth, *ask);
                 },
             );
         }
-    }
+    };
+    rows(virtio, true, "persistent", &ROWS);
+    rows(virtio, false, "mapped", &ROWS);
+    rows(sd_card, true, "SD card", &CARD_ROWS);
     table.is_golden(GOLDEN);
 }

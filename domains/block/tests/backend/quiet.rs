@@ -1,6 +1,6 @@
 //! What is none of the backend's doing may allocate as it likes.
 
-use outrigger_devices::Uncounted;
+use outrigger_devices::Watched;
 use outrigger_xen::fake::{Domain, Quiet};
 
 /// Runs what the allocation counter is not to see.
@@ -15,9 +15,9 @@ pub fn domain(domain: &Domain) -> Quiet {
     Quiet::new(domain.clone(), |act| allocation_counter::opt_out(act))
 }
 
-/// A model's registers whose work is not counted.
-pub fn registers<R>(model: R) -> Uncounted<R> {
-    Uncounted(model, |act| allocation_counter::opt_out(act))
+/// A model's registers, whose own allocations are not counted.
+pub fn registers<R>(model: R) -> Watched<R> {
+    Watched::new(model, |act| allocation_counter::opt_out(act))
 }
 
 /// What the allocation counter sees of it.

@@ -1,6 +1,6 @@
 //! What a frame costs, from a guest's ring to the registers of a virtio card and back: a table to read differences in.
 
-use outrigger_devices::GsoKind;
+use outrigger_devices::{GsoKind, Watched};
 use outrigger_netif::Gso;
 use outrigger_virtio_model::{Bus, NetHeader, NetOffer, Nic, VirtioModel};
 use outrigger_virtio_net::{Options as Queues, VirtioNet};
@@ -29,6 +29,7 @@ const SEGMENTS: u32 = 44;
 /// Two guests, and a card that works when it is told to.
 struct Scene {
     model: VirtioModel<Nic>,
+    registers: Watched<VirtioModel<Nic>>,
     guests: [Guest; 2],
     /// Segments of a connection from the wire so far.
     segments: u32,
@@ -48,7 +49,8 @@ impl Scene {
         let registers = quiet::registers(model.clone());
         let world = World::on(host, |host: &Host, net: &Served| {
             let pages = host.add_buffers(net, 1024);
-            let card = VirtioNet::probe(registers, &host.dd, pages, Queues::default()).expect("a card");
+            let card =
+                VirtioNet::probe(registers.clone(), &host.dd, pages, Queues::default()).expect("a card");
             net.add_nic("virtio0".into(), 1, Box::new(card), 256);
             net.add_segments("lan0:virtio0");
         });
@@ -56,6 +58,7 @@ impl Scene {
         model.hold();
         let scene = Self {
             model,
+            registers,
             guests,
             segments: 0,
         };
@@ -186,15 +189,10 @@ fn what_frames_cost_is_golden() {
     let mut table = Table::new(ABOUT);
     for (what, depth, begin) in ROWS {
         let (world, mut scene) = Scene::new();
-        let model = scene.model.clone();
+        let (model, watched) = (scene.model.clone(), scene.registers.clone());
         let registers = move || {
-            let seen = model.counters();
-            [
-                seen.register_reads,
-                seen.register_writes,
-                seen.doorbells,
-                seen.interrupts,
-            ]
+            let ([reads, writes], seen) = (watched.accesses(), model.counters());
+            [reads, writes, seen.doorbells, seen.interrupts]
         };
         let meter = Meter::new(&world.life, registers, quiet::allocations);
         scene.batches(&meter, FIRST, depth, begin);

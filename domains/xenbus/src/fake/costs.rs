@@ -17,8 +17,8 @@ use crate::{Service, TurnOutcome};
 /// Runs a closure; how many allocations it made (`allocation_counter::measure`).
 pub type Allocations = fn(&mut dyn FnMut()) -> u64;
 
-/// What a device has seen of its driver so far: reads of its registers, writes, doorbells among these, and interrupts that
-/// it raised.
+/// What passed between a device and its driver so far: reads of its registers, writes, doorbells (or commands) among these,
+/// and interrupts.
 pub type Registers = [u64; 4];
 
 /// What is counted, by the heads of the table's columns.
@@ -31,7 +31,7 @@ const COLUMNS: [&str; 13] = [
 const LEGEND: &str = "\
 # hypercalls: GNTTABOP_map_grant_ref, _unmap_grant_ref and _copy, EVTCHNOP_send; there are no others.
 # pages: mapped. ops, bytes: of grant copies. turns: of the loop. sleeps: WFI, each with a wake-up to follow.
-# reads, writes: of the device's registers. bells: doorbells among the writes. irqs: interrupts of the device.
+# reads, writes: of the device's registers. bells: doorbells (commands) among the writes. irqs: interrupts of the device.
 # A dot is nought. Nothing here allocates.
 ";
 
