@@ -290,7 +290,9 @@ impl<R: RegisterIo, C: Clock> Host<R, C> {
                 if self.adma != Adma::Bits32 {
                     self.write(ADMA_ADDRESS + 4, (table >> 32) as u32);
                 }
-                self.write(ARGUMENT2, data.blocks);
+                if data.mode & register::mode::AUTO_CMD23 != 0 {
+                    self.write(ARGUMENT2, data.blocks);
+                }
             }
             self.write(BLOCK, data.size | data.blocks << 16);
             bits |= register::command::DATA | data.mode;

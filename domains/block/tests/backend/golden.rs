@@ -84,11 +84,16 @@ fn virtio(host: &Host, block: &Served) -> Device {
 fn sd_card(host: &Host, block: &Served) -> Device {
     let model = SdhciModel::new(Slot::VERSION_3, Some(CardOffer::SD), &bus(&host.dd));
     let watched = quiet::registers(model.clone());
+    // As the Raspberry Pi's, but for how far it reaches: FakeXen's memory is beyond that.
+    let chip = Chip {
+        auto_cmd23: false,
+        ..Chip::GENERIC
+    };
     let disk = Sdhci::probe(
         watched.clone(),
         host.dd.clone(),
         model.clock(),
-        Chip::GENERIC,
+        chip,
         DmaReach::ALL,
         Card::default(),
     );
