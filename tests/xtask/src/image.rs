@@ -16,6 +16,14 @@ use crate::toolchain::{TARGET, Toolchain};
 /// that; other warnings are clippy's, which runs without these flags (`cargo xtask check`).
 const UNALIGNED: [&str; 2] = ["-Ctarget-feature=-strict-align", "-Awarnings"];
 
+/// An image is checked against one SHA-256 when it is updated, and no loop of it has to be unrolled for that: 6 KiB less.
+const COMPACT: [&str; 4] = [
+    "--cfg",
+    "sha2_backend=\"soft\"",
+    "--cfg",
+    "sha2_backend_soft=\"compact\"",
+];
+
 /// What `images/NAME.toml` says of building an image. The rest of it is for the image builder, `outrigger`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -115,7 +123,7 @@ fn build_into(
     }
     eprintln!("image: {name}");
     let mut flags = toolchain.remap_flags(&workspace())?;
-    flags.extend(UNALIGNED.map(str::to_owned));
+    flags.extend(UNALIGNED.into_iter().chain(COMPACT).map(str::to_owned));
     let mut cargo = toolchain.cargo();
     cargo
         .current_dir(workspace())
