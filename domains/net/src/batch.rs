@@ -8,10 +8,10 @@ use outrigger_xen::{CopyOp, CopySide, GrantError, GrantTable};
 
 use crate::counters::Drop;
 
-/// Most frames of guests a turn.
+/// Most frames of guests a turn, and most of our own.
 pub(crate) const GUEST_FRAMES: usize = 128;
-/// Most frames of wires a turn.
-pub(crate) const WIRE_FRAMES: usize = 64;
+/// Most frames of wires a turn: what comes for eight guests at once is merged to a frame or two for each.
+pub(crate) const WIRE_FRAMES: usize = 256;
 /// Copies gathered before they are made. What one frame needs in one go is far less.
 const COPIES: usize = 1024;
 /// Room that one frame to one receiver may need: each fragment and each page begin a copy.
@@ -87,6 +87,8 @@ pub(crate) struct Source {
 
 pub(crate) struct Batch {
     pub incoming: Vec<Incoming>,
+    /// As many there may be when guests, or stations of ours, have sent what they may.
+    most: usize,
     pub fragments: Vec<Fragment>,
     pub deliveries: Vec<Delivery>,
     /// Frames that need work of ours before these vifs can have them, or that are for stations of ours.
@@ -105,7 +107,8 @@ pub(crate) struct Batch {
 impl Batch {
     pub fn new() -> Self {
         Self {
-            incoming: Vec::with_capacity(GUEST_FRAMES + WIRE_FRAMES),
+            incoming: Vec::with_capacity(2 * GUEST_FRAMES + WIRE_FRAMES),
+            most: GUEST_FRAMES,
             fragments: Vec::with_capacity((GUEST_FRAMES + 1) * MAX_FRAGMENTS),
             deliveries: Vec::with_capacity(COPIES),
             later: Vec::with_capacity(COPIES),
@@ -118,10 +121,14 @@ impl Batch {
         }
     }
 
-    /// Whether another frame of a guest fits this turn.
+    /// Guests may send from here on.
+    pub fn open_to_guests(&mut self) {
+        self.most = self.incoming.capacity().min(self.incoming.len() + GUEST_FRAMES);
+    }
+
+    /// Whether another frame of a guest, or of a station of ours, fits this turn.
     pub fn has_room(&self) -> bool {
-        self.incoming.len() < GUEST_FRAMES + WIRE_FRAMES
-            && self.fragments.capacity() - self.fragments.len() >= MAX_FRAGMENTS
+        self.incoming.len() < self.most && self.fragments.capacity() - self.fragments.len() >= MAX_FRAGMENTS
     }
 
     /// Adds a copy; [`make_room`](Self::make_room) comes before.
@@ -166,6 +173,7 @@ impl Batch {
     pub fn clear(&mut self) {
         debug_assert!(self.ops.is_empty(), "all copies were made");
         self.incoming.clear();
+        self.most = GUEST_FRAMES;
         self.fragments.clear();
         self.deliveries.clear();
         self.later.clear();

@@ -20,19 +20,23 @@ const IP_MAX: usize = 65535;
 const FIRST: u32 = 0xffff;
 const SECOND: u32 = 0xffff_0000;
 
+/// Where TCP's first word is, whose second half is the source port: behind IPv4's header, and behind IPv6's.
+const TCP_V4: usize = 8;
+const TCP_V6: usize = 13;
+
 /// A segment of a stream that carries data and nothing else: no other flags, no fragment, no IP options.
-#[derive(Clone, Debug)]
-pub struct Segment {
-    words: [u32; WORDS],
+#[derive(Clone, Copy, Debug)]
+pub struct Segment<'a> {
+    words: &'a [u32; WORDS],
     len: usize,
     v4: bool,
     header_len: usize,
 }
 
-impl Segment {
+impl<'a> Segment<'a> {
     /// The segment in a frame of `len` bytes that begins with these words. `None` if it is anything else.
     #[inline]
-    pub fn peek(words: [u32; WORDS], len: usize) -> Option<Self> {
+    pub fn peek(words: &'a [u32; WORDS], len: usize) -> Option<Self> {
         let (v4, ip_len) = match words[3].to_le_bytes() {
             // Never to be fragmented, so that the identification means nothing (RFC 6864).
             [0x08, 0x00, 0x45, _] if words[5] & 0xff00_ffff == u32::from(TCP) << 24 | 0x40 => {
@@ -63,7 +67,7 @@ impl Segment {
 
     #[inline]
     fn first_tcp(&self) -> usize {
-        if self.v4 { 8 } else { 13 }
+        if self.v4 { TCP_V4 } else { TCP_V6 }
     }
 
     /// To whom it is sent.
@@ -80,6 +84,13 @@ impl Segment {
     /// Where its TCP header begins: all from there on is in the checksum.
     pub fn transport(&self) -> usize {
         4 * self.first_tcp() + 2
+    }
+
+    /// Where the sum begins that [`is_right`](Self::is_right) wants: at the word that the TCP header begins in. What is in it
+    /// before that is of the destination's address, which is in the checksum, too.
+    #[inline]
+    pub fn summed(&self) -> usize {
+        4 * self.first_tcp()
     }
 
     /// Bytes of its headers.
@@ -109,18 +120,24 @@ impl Segment {
         addresses + (u64::from(TCP) << 8) + u64::from(len)
     }
 
-    /// Whether its checksums are right, if `all` is the sum of all from [`transport`](Self::transport) on.
+    /// Whether its checksums are right, if `all` is the sum of all from [`summed`](Self::summed) on.
     #[inline]
     pub fn is_right(&self, all: Sum) -> bool {
         let network = !self.v4 || fold(self.sum(3, 8)) == 0xffff;
-        network && all.with_part(self.pseudo_header(self.len)).is_right()
+        let summed = u64::from(self.tcp(0) & FIRST);
+        network && all.with_part(self.pseudo_header(self.len) - summed).is_right()
     }
 }
 
 /// Segments that follow each other, as one.
 #[derive(Clone, Debug)]
 pub struct Flow {
-    first: Segment,
+    /// The first one's headers.
+    words: [u32; WORDS],
+    v4: bool,
+    header_len: usize,
+    /// Payload of the first.
+    payload: usize,
     next: u32,
     count: usize,
     len: usize,
@@ -141,33 +158,45 @@ pub enum Place {
 
 impl Flow {
     /// Begins with a segment.
-    pub fn new(first: Segment) -> Self {
+    #[inline]
+    pub fn new(first: Segment<'_>) -> Self {
         let push = first.tcp(3) & PSH << 24 != 0;
         Self {
+            words: *first.words,
+            v4: first.v4,
+            header_len: first.header_len,
+            payload: first.payload(),
             next: first.sequence().wrapping_add(first.payload() as u32),
             count: 1,
             len: first.len,
             push,
             closed: push,
-            first,
         }
     }
 
     /// Where a segment belongs. All that a receiver looks at must be the same: of IP everything but length, identification and
     /// checksum; of TCP the acknowledgement, the window and the options.
     #[inline]
-    pub fn place(&self, segment: &Segment) -> Place {
-        let first = &self.first;
-        let differ = |at: usize, mask: u32| (first.words[at] ^ segment.words[at]) & mask;
-        if first.v4 != segment.v4 {
+    pub fn place(&self, segment: &Segment<'_>) -> Place {
+        match (self.v4, segment.v4) {
+            (true, true) => self.place_by::<TCP_V4>(segment),
+            (false, false) => self.place_by::<TCP_V6>(segment),
+            _ => Place::Elsewhere,
+        }
+    }
+
+    /// The same, of one whose TCP header is where ours is.
+    #[inline]
+    fn place_by<const TCP: usize>(&self, segment: &Segment<'_>) -> Place {
+        let differ = |at: usize, mask: u32| (self.words[at] ^ segment.words[at]) & mask;
+        let v4 = TCP == TCP_V4;
+        // The ports, by which most streams are told apart; then addresses, and the Ethernet header.
+        if differ(TCP, !0) | differ(TCP + 1, FIRST) != 0 {
             return Place::Elsewhere;
         }
-        let tcp = first.first_tcp();
-        // The Ethernet header, addresses and ports.
         let mut other = differ(0, !0) | differ(1, !0) | differ(2, !0) | differ(3, FIRST);
-        other |= differ(tcp, !0) | differ(tcp + 1, FIRST);
-        other |= differ(if first.v4 { 6 } else { 5 }, SECOND);
-        for at in if first.v4 { 7..8 } else { 6..13 } {
+        other |= differ(if v4 { 6 } else { 5 }, SECOND);
+        for at in if v4 { 7..8 } else { 6..13 } {
             other |= differ(at, !0);
         }
         if other != 0 {
@@ -175,33 +204,36 @@ impl Flow {
         }
         // Class of service, flow label, hop limit.
         let mut changed = differ(3, SECOND);
-        changed |= if first.v4 {
+        changed |= if v4 {
             differ(5, !0)
         } else {
             differ(4, FIRST) | differ(5, FIRST)
         };
         // Acknowledgement, length of the header, window, urgent pointer, options.
-        changed |= differ(tcp + 2, SECOND) | differ(tcp + 3, !(PSH << 24)) | differ(tcp + 4, FIRST);
-        let last = first.header_len / 4;
-        for at in tcp + 5..last {
-            changed |= differ(at, !0);
-        }
-        changed |= differ(last, FIRST);
+        changed |= differ(TCP + 2, SECOND) | differ(TCP + 3, !(PSH << 24)) | differ(TCP + 4, FIRST);
+        let last = self.header_len / 4;
+        let options = self.words[TCP + 5..last]
+            .iter()
+            .zip(&segment.words[TCP + 5..last]);
+        changed |= options.fold(differ(last, FIRST), |changed, (mine, its)| changed | mine ^ its);
+        let payload = segment.payload();
         let next = !self.closed
             && changed == 0
             && segment.sequence() == self.next
-            && segment.payload() <= first.payload()
-            && self.len + segment.payload() - ETH_HLEN <= IP_MAX;
+            && payload <= self.payload
+            && self.len + payload - ETH_HLEN <= IP_MAX;
         if next { Place::Next } else { Place::After }
     }
 
     /// Adds the next segment.
-    pub fn add(&mut self, segment: &Segment) {
-        self.next = self.next.wrapping_add(segment.payload() as u32);
+    #[inline]
+    pub fn add(&mut self, segment: &Segment<'_>) {
+        let payload = segment.payload();
+        self.next = self.next.wrapping_add(payload as u32);
         self.count += 1;
-        self.len += segment.payload();
+        self.len += payload;
         self.push = segment.tcp(3) & PSH << 24 != 0;
-        self.closed = self.push || segment.payload() < self.first.payload();
+        self.closed = self.push || payload < self.payload;
     }
 
     /// Whether it is more than one segment.
@@ -214,21 +246,26 @@ impl Flow {
         self.len
     }
 
+    /// Its first segment, as far as its headers go.
+    fn first(&self) -> Segment<'_> {
+        Segment {
+            words: &self.words,
+            len: self.header_len + self.payload,
+            v4: self.v4,
+            header_len: self.header_len,
+        }
+    }
+
     /// What a card would say of it.
     pub fn offloads(&self) -> (Gso, BlankChecksum) {
-        let kind = if self.first.v4 {
-            GsoKind::TcpV4
-        } else {
-            GsoKind::TcpV6
-        };
         let gso = Gso {
-            kind,
+            kind: if self.v4 { GsoKind::TcpV4 } else { GsoKind::TcpV6 },
             // Both within a frame of a wire.
-            size: self.first.payload() as u16,
-            header_len: self.first.header_len as u16,
+            size: self.payload as u16,
+            header_len: self.header_len as u16,
         };
         let blank = BlankChecksum {
-            start: self.first.transport() as u16,
+            start: self.first().transport() as u16,
             offset: 16,
         };
         (gso, blank)
@@ -236,33 +273,28 @@ impl Flow {
 
     /// Its headers: the first one's, with the length of all, and a blank checksum. Which bytes of these are for the frame.
     pub fn headers(&mut self) -> ([u8; 4 * WORDS], usize) {
-        let pseudo = u32::from(fold(self.first.pseudo_header(self.len)));
-        let tcp = self.first.first_tcp();
+        let pseudo = u32::from(fold(self.first().pseudo_header(self.len)));
+        let tcp = self.first().first_tcp();
         let len = self.len - ETH_HLEN;
         let put = |word: &mut u32, half: u32, value: u32| *word = *word & !half | value & half;
-        let words = &mut self.first.words;
-        if self.first.v4 {
-            put(&mut words[4], FIRST, u32::from((len as u16).swap_bytes()));
-            put(&mut words[6], FIRST, 0);
-            let sum = !fold(self.first.sum(3, 8));
-            put(&mut self.first.words[6], FIRST, u32::from(sum));
+        if self.v4 {
+            put(&mut self.words[4], FIRST, u32::from((len as u16).swap_bytes()));
+            put(&mut self.words[6], FIRST, 0);
+            let sum = !fold(self.first().sum(3, 8));
+            put(&mut self.words[6], FIRST, u32::from(sum));
         } else {
-            put(
-                &mut words[4],
-                SECOND,
-                u32::from(((len - 40) as u16).swap_bytes()) << 16,
-            );
+            let len = u32::from(((len - 40) as u16).swap_bytes());
+            put(&mut self.words[4], SECOND, len << 16);
         }
-        let words = &mut self.first.words;
         if self.push {
-            words[tcp + 3] |= PSH << 24;
+            self.words[tcp + 3] |= PSH << 24;
         }
-        put(&mut words[tcp + 4], SECOND, pseudo << 16);
+        put(&mut self.words[tcp + 4], SECOND, pseudo << 16);
         let mut bytes = [0; 4 * WORDS];
-        for (to, from) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+        for (to, from) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&self.words) {
             *to = from.to_le_bytes();
         }
-        (bytes, self.first.header_len)
+        (bytes, self.header_len)
     }
 }
 

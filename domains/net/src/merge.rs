@@ -11,13 +11,15 @@ use crate::flow::{Flow, Place, Segment, WORDS};
 use crate::service::State;
 
 /// Streams that are merged at once.
-const FLOWS: usize = 8;
+const FLOWS: usize = 16;
 
 /// Streams of this turn, and which frames they begin with.
-pub(crate) struct Flows {
+struct Flows {
     open: [Option<(usize, Flow)>; FLOWS],
     /// Which gives way to the next.
     oldest: usize,
+    /// The first words of the frame that is looked at.
+    words: [u32; WORDS],
 }
 
 impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
@@ -31,15 +33,17 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         let mut flows = Flows {
             open: [const { None }; FLOWS],
             oldest: 0,
+            words: [0; WORDS],
         };
         let mut kept = 0;
         for at in 0..frames {
+            if self.merge_one(at, kept, &mut flows) {
+                continue;
+            }
             if kept < at {
                 self.batch.incoming[kept] = self.batch.incoming[at];
             }
-            if !self.merge_one(kept, &mut flows) {
-                kept += 1;
-            }
+            kept += 1;
         }
         for (at, flow) in flows.open.iter_mut().flatten() {
             self.finish(*at, flow);
@@ -47,44 +51,51 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         self.batch.incoming.truncate(kept);
     }
 
-    /// Looks at one frame. True if it is part of another now.
+    /// Looks at frame `at`, which becomes frame `kept` unless it is part of another now: then true.
     #[inline]
-    fn merge_one(&mut self, at: usize, flows: &mut Flows) -> bool {
-        let Some(segment) = self.segment(at) else {
+    fn merge_one(&mut self, at: usize, kept: usize, flows: &mut Flows) -> bool {
+        let Flows { open, oldest, words } = flows;
+        let Some((nic, segment)) = self.segment(at, words) else {
             return false;
         };
-        let of = |(_, flow): &(usize, Flow)| flow.place(&segment);
-        let found = flows
-            .open
-            .iter()
-            .position(|open| open.as_ref().is_some_and(|open| of(open) != Place::Elsewhere));
-        let incoming = self.batch.incoming[at];
-        if let Some((first, flow)) = found.and_then(|found| flows.open[found].as_mut()) {
-            if flow.place(&segment) == Place::Next {
-                let frame = self.batch.incoming[*first].frame;
-                if self.pool.append(frame, incoming.frame, segment.header_len()) {
-                    flow.add(&segment);
-                    return true;
-                }
+        let found = open.iter_mut().find_map(|open| {
+            let (first, flow) = open.as_mut()?;
+            match flow.place(&segment) {
+                Place::Elsewhere => None,
+                // The same addresses by two cards are not the same stream.
+                _ if self.batch.incoming[*first].origin != (Origin::Wire { nic }) => None,
+                place => Some((place, first, flow)),
             }
-            self.finish(*first, flow);
-        }
-        let place = found.unwrap_or_else(|| {
-            flows.oldest = (flows.oldest + 1) % FLOWS;
-            flows.oldest
         });
-        if let Some((first, flow)) = &mut flows.open[place]
-            && found.is_none()
-        {
-            self.finish(*first, flow);
+        // Whether its guest takes such frames is known of the first.
+        if !(found.is_some() || self.may_merge(nic, &segment)) || !self.is_right(at, &segment) {
+            return false;
         }
-        flows.open[place] = Some((at, Flow::new(segment)));
+        let Some((place, first, flow)) = found else {
+            *oldest = (*oldest + 1) % FLOWS;
+            if let Some((first, flow)) = &mut open[*oldest] {
+                self.finish(*first, flow);
+            }
+            open[*oldest] = Some((kept, Flow::new(segment)));
+            return false;
+        };
+        let (frame, header_len) = (self.batch.incoming[at].frame, segment.header_len());
+        if place == Place::Next
+            && self
+                .pool
+                .append(self.batch.incoming[*first].frame, frame, header_len)
+        {
+            flow.add(&segment);
+            return true;
+        }
+        self.finish(*first, flow);
+        (*first, *flow) = (kept, Flow::new(segment));
         false
     }
 
-    /// The frame as a segment that may be merged, if it is one and its checksum is right.
+    /// The frame as a segment that may be merged, if it is one; and from which card.
     #[inline]
-    fn segment(&mut self, at: usize) -> Option<Segment> {
+    fn segment<'a>(&self, at: usize, words: &'a mut [u32; WORDS]) -> Option<(usize, Segment<'a>)> {
         let incoming = &self.batch.incoming[at];
         let Origin::Wire { nic } = incoming.origin else {
             return None;
@@ -97,34 +108,47 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         }
         let memory = &self.pool.buffer(piece.page).memory;
         let start = usize::from(piece.offset);
-        let mut head = [0; WORDS];
         // What is behind a short frame is in the page still, and means nothing.
-        memory.copy_out(start, &mut head[..WORDS.min((PAGE_SIZE - start) / 4)]);
-        let segment = Segment::peek(head, incoming.len)?;
-        let to = self.switch.on_wire(nic, segment.destination())?;
-        let takes = self.vifs.get(to)?.as_ref()?.takes;
-        let takes = if segment.is_v4() {
-            takes.gso4 && takes.blank4
-        } else {
-            takes.gso6 && takes.blank6
+        memory.copy_out(start, &mut words[..WORDS.min((PAGE_SIZE - start) / 4)]);
+        Some((nic, Segment::peek(words, incoming.len)?))
+    }
+
+    /// Whether the guest that a segment is for takes merged ones.
+    #[inline]
+    fn may_merge(&self, nic: usize, segment: &Segment<'_>) -> bool {
+        let to = self.switch.on_wire(nic, segment.destination());
+        let Some(vif) = to.and_then(|to| self.vifs.get(to)?.as_ref()) else {
+            return false;
         };
-        if !takes {
-            return None;
+        if segment.is_v4() {
+            vif.takes.gso4 && vif.takes.blank4
+        } else {
+            vif.takes.gso6 && vif.takes.blank6
         }
+    }
+
+    /// Whether a segment's checksums are right.
+    #[inline]
+    fn is_right(&mut self, at: usize, segment: &Segment<'_>) -> bool {
+        let incoming = &mut self.batch.incoming[at];
         match incoming.checksum {
-            RxChecksum::Validated => {}
-            RxChecksum::Blank(_) => return None,
+            RxChecksum::Validated => true,
+            RxChecksum::Blank(_) => false,
             RxChecksum::Unknown => {
-                let transport = segment.transport();
                 let mut sum = Sum::new();
-                sum.memory(memory, start + transport, incoming.len - transport);
-                if !segment.is_right(sum) {
-                    return None;
+                // It lies in one piece: `segment` has looked.
+                for piece in self.pool.frame(incoming.frame).pieces() {
+                    let (start, skip) = (usize::from(piece.offset), segment.summed());
+                    let memory = &self.pool.buffer(piece.page).memory;
+                    sum.memory(memory, start + skip, incoming.len - skip);
                 }
-                self.batch.incoming[at].checksum = RxChecksum::Validated;
+                let right = segment.is_right(sum);
+                if right {
+                    incoming.checksum = RxChecksum::Validated;
+                }
+                right
             }
         }
-        Some(segment)
     }
 
     /// A stream ends: its frame gets the headers of all of it.

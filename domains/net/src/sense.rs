@@ -31,6 +31,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         if active.is_empty() {
             return;
         }
+        self.batch.open_to_guests();
         let congested = self.nics.iter().any(Nic::is_congested);
         let first = self.first;
         self.first = (first + 1) % SET_CAPACITY;

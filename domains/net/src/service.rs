@@ -300,6 +300,11 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         *received = false;
         for nic in nics {
             *received |= nic.reap(pool, batch, each);
+            if !nic.failed {
+                // Before anything is done with them: the card goes on receiving meanwhile.
+                nic.refill(pool);
+                nic.commit();
+            }
         }
     }
 }

@@ -5,6 +5,17 @@ pub(crate) const SET_CAPACITY: usize = 256;
 
 const WORDS: usize = SET_CAPACITY / 64;
 
+/// The bits of a word that are set, ascending.
+#[inline]
+fn bits(word: u64) -> impl Iterator<Item = usize> {
+    let mut left = word;
+    core::iter::from_fn(move || {
+        let bit = left.checked_ilog2().map(|_| left.trailing_zeros() as usize)?;
+        left &= left - 1;
+        Some(bit)
+    })
+}
+
 /// A set of numbers below [`SET_CAPACITY`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Set([u64; WORDS]);
@@ -37,8 +48,9 @@ impl Set {
         Some(64 * at + word.trailing_zeros() as usize)
     }
 
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.0 == [0; WORDS]
+        self.0.iter().fold(0, |any, word| any | word) == 0
     }
 
     /// All of it, leaving nothing.
@@ -49,28 +61,27 @@ impl Set {
     /// The numbers, ascending.
     #[inline]
     pub fn iter(self) -> impl Iterator<Item = usize> {
-        self.0.into_iter().enumerate().flat_map(|(at, word)| {
-            let mut left = word;
-            core::iter::from_fn(move || {
-                let bit = left.checked_ilog2().map(|_| left.trailing_zeros() as usize)?;
-                left &= left - 1;
-                Some(64 * at + bit)
-            })
-        })
+        self.0
+            .into_iter()
+            .enumerate()
+            .flat_map(|(at, word)| bits(word).map(move |bit| 64 * at + bit))
     }
 
     /// The numbers, ascending from `first` and around.
     #[inline]
     pub fn iter_from(self, first: usize) -> impl Iterator<Item = usize> {
-        let (mut from, mut below) = (self, self);
-        for (at, (from, below)) in from.0.iter_mut().zip(&mut below.0).enumerate() {
-            // The numbers of this word that are below `first`.
-            let count = first.saturating_sub(64 * at).min(64) as u32;
-            let mask = u64::MAX.checked_shr(64 - count).unwrap_or(0);
-            *from &= !mask;
-            *below &= mask;
+        let word = first / 64 % WORDS;
+        // The numbers of this word that are below `first` come last.
+        let below = (1 << (first % 64)) - 1;
+        let mut words = [0; WORDS + 1];
+        for (step, to) in words.iter_mut().enumerate() {
+            *to = self.0[(word + step) % WORDS];
         }
-        from.iter().chain(below.iter())
+        (words[0], words[WORDS]) = (words[0] & !below, words[WORDS] & below);
+        words.into_iter().enumerate().flat_map(move |(step, word_left)| {
+            let at = 64 * ((word + step) % WORDS);
+            bits(word_left).map(move |bit| at + bit)
+        })
     }
 }
 

@@ -115,20 +115,20 @@ fn is_right(frame: &[u8]) -> bool {
     ip_right && stored % 0xffff == right % 0xffff
 }
 
-/// A frame as a segment that may be merged, whatever its checksum.
-fn segment_of(bytes: &[u8]) -> Option<Segment> {
+/// A frame's first words.
+fn words_of(bytes: &[u8]) -> [u32; WORDS] {
     let mut words = [0; WORDS];
     for (word, bytes) in words.iter_mut().zip(bytes.chunks(4)) {
         *word = last_word(bytes);
     }
-    Segment::peek(words, bytes.len())
+    words
 }
 
-/// The same, if its checksums are right.
-fn right_segment(bytes: &[u8]) -> Option<Segment> {
-    let segment = segment_of(bytes)?;
+/// The segment in a frame with these first words, if its checksums are right.
+fn right_segment<'a>(bytes: &[u8], words: &'a [u32; WORDS]) -> Option<Segment<'a>> {
+    let segment = Segment::peek(words, bytes.len())?;
     let mut sum = Sum::new();
-    sum.bytes(&bytes[segment.transport()..]);
+    sum.bytes(&bytes[segment.summed()..]);
     segment.is_right(sum).then_some(segment)
 }
 
@@ -224,11 +224,12 @@ proptest! {
             sum.bytes(payload);
             let mut bytes = [headers, payload].concat();
             bytes[transport + 16..transport + 18].copy_from_slice(&sum.finish());
-            let segment = right_segment(&bytes).unwrap();
+            let words = words_of(&bytes);
+            let segment = right_segment(&bytes, &words).unwrap();
             prop_assert_eq!((segment.is_v4(), segment.transport()), (wanted.v4, transport));
             let mut broken = bytes.clone();
             broken[transport + flip.0.index(bytes.len() - transport)] ^= 1 << (flip.1 % 8);
-            prop_assert!(right_segment(&broken).is_none());
+            prop_assert!(right_segment(&broken, &words_of(&broken)).is_none());
             let Some((flow, all)) = &mut merged else {
                 prop_assert_eq!(segment.destination(), Mac(DESTINATION));
                 merged = Some((Flow::new(segment), bytes));
@@ -239,7 +240,8 @@ proptest! {
                 (transport + 8, Place::After), (transport + 15, Place::After)] {
                 let mut other = bytes.clone();
                 other[at] ^= 1;
-                prop_assert_eq!(flow.place(&segment_of(&other).unwrap()), place, "byte {}", at);
+                let words = words_of(&other);
+                prop_assert_eq!(flow.place(&Segment::peek(&words, other.len()).unwrap()), place, "byte {}", at);
             }
             prop_assert_eq!(flow.place(&segment), Place::Next);
             flow.add(&segment);

@@ -8,6 +8,9 @@ use outrigger_xen::PAGE_SIZE;
 use crate::arch;
 use crate::bitmap::AtomicWords;
 
+/// As many words are copied by a call.
+const LONG: usize = 8;
+
 /// Mapped pages whose other owner is a guest, Xen, or a device. All access is atomic: what the other side does at the
 /// same time can change values, never Rust's assumptions.
 #[derive(Clone, Debug)]
@@ -113,6 +116,11 @@ impl SharedPages for Shared {
     #[inline]
     fn copy_out(&self, at: usize, words: &mut [u32]) {
         let from = self.range::<u32>(at, words.len());
+        if words.len() >= LONG {
+            let to = words.as_mut_ptr().cast();
+            // SAFETY: `range` has checked all of them; the words are ours, and as long.
+            return unsafe { arch::current::copy_bytes(to, from.cast(), size_of_val(words)) };
+        }
         for (i, word) in words.iter_mut().enumerate() {
             // SAFETY: `range` has checked all of them; otherwise as for the single loads.
             *word = unsafe { AtomicU32::from_ptr(from.add(i)) }.load(Ordering::Relaxed);
@@ -137,19 +145,13 @@ impl SharedPages for Shared {
     fn read(&self, at: usize, bytes: &mut [u8]) {
         let from = self.range::<u32>(at, bytes.len().div_ceil(4));
         let (words, rest) = bytes.as_chunks_mut::<4>();
-        let load = |i| {
-            // SAFETY: `range` has checked all of them; otherwise as for the single loads.
-            unsafe { AtomicU32::from_ptr(from.add(i)) }
-                .load(Ordering::Relaxed)
-                .to_le_bytes()
-        };
         let count = words.len();
-        for (i, word) in words.iter_mut().enumerate() {
-            *word = load(i);
-        }
+        // SAFETY: `range` has checked all of them; the bytes are ours, and as long.
+        unsafe { arch::current::copy_bytes(words.as_mut_ptr().cast(), from.cast(), size_of_val(words)) };
         if !rest.is_empty() {
-            let last = load(count);
-            for (to, from) in rest.iter_mut().zip(last) {
+            // SAFETY: as above; otherwise as for the single loads.
+            let last = unsafe { AtomicU32::from_ptr(from.add(count)) }.load(Ordering::Relaxed);
+            for (to, from) in rest.iter_mut().zip(last.to_le_bytes()) {
                 *to = from;
             }
         }
@@ -159,13 +161,11 @@ impl SharedPages for Shared {
     fn write(&self, at: usize, bytes: &[u8]) {
         let to = self.range::<u32>(at, bytes.len().div_ceil(4));
         let (words, rest) = bytes.as_chunks::<4>();
-        // SAFETY: as above.
-        let store = |i, word| unsafe { AtomicU32::from_ptr(to.add(i)) }.store(word, Ordering::Relaxed);
-        for (i, word) in words.iter().enumerate() {
-            store(i, u32::from_le_bytes(*word));
-        }
+        // SAFETY: `range` has checked all of them; the bytes are ours, and as long.
+        unsafe { arch::current::copy_bytes(to.cast(), words.as_ptr().cast(), size_of_val(words)) };
         if !rest.is_empty() {
-            store(words.len(), last_word(rest));
+            // SAFETY: as above; otherwise as for the single stores.
+            unsafe { AtomicU32::from_ptr(to.add(words.len())) }.store(last_word(rest), Ordering::Relaxed);
         }
     }
 

@@ -1,6 +1,8 @@
 //! Adding up memory, and copying it, by the widest registers: memory that others may write, of which Rust must not know.
 
-use core::arch::asm;
+use core::arch::{asm, global_asm};
+
+global_asm!(include_str!("../../../../../boot/aarch64/memory.S"), options(raw));
 
 /// Bytes of a block.
 pub(crate) const BLOCK: usize = 16;
@@ -55,49 +57,17 @@ pub(crate) unsafe fn sum_blocks(from: *const u32, blocks: usize) -> u64 {
     sum
 }
 
+unsafe extern "C" {
+    fn outrigger_copy(to: *mut u8, from: *const u8, len: usize) -> *mut u8;
+}
+
 /// Copies `len` bytes, each loaded and stored once.
 ///
 /// # Safety
-/// Both places are mapped as normal memory and do not overlap. Others may write them meanwhile; Rust has no reference into them.
+/// Both places are mapped as normal memory and do not overlap. Others may write what is shared of them meanwhile; of that Rust has
+/// no reference, and what is not is only ours.
 #[inline]
 pub(crate) unsafe fn copy_bytes(to: *mut u8, from: *const u8, len: usize) {
-    // SAFETY: reads and writes only what the caller vouches for; the registers are named.
-    unsafe {
-        asm!(
-            "subs {len}, {len}, #64",
-            "b.lo 3f",
-            "2:",
-            "ldp q0, q1, [{from}]",
-            "ldp q2, q3, [{from}, #32]",
-            "add {from}, {from}, #64",
-            "stp q0, q1, [{to}]",
-            "stp q2, q3, [{to}, #32]",
-            "add {to}, {to}, #64",
-            "subs {len}, {len}, #64",
-            "b.hs 2b",
-            "3:",
-            "adds {len}, {len}, #56",
-            "b.mi 5f",
-            "4:",
-            "ldr {word}, [{from}], #8",
-            "str {word}, [{to}], #8",
-            "subs {len}, {len}, #8",
-            "b.pl 4b",
-            "5:",
-            "adds {len}, {len}, #8",
-            "b.eq 7f",
-            "6:",
-            "ldrb {word:w}, [{from}], #1",
-            "strb {word:w}, [{to}], #1",
-            "subs {len}, {len}, #1",
-            "b.ne 6b",
-            "7:",
-            from = inout(reg) from => _,
-            to = inout(reg) to => _,
-            len = inout(reg) len => _,
-            word = out(reg) _,
-            out("v0") _, out("v1") _, out("v2") _, out("v3") _,
-            options(nostack)
-        );
-    }
+    // SAFETY: memory.S reads and writes what it is told to, which the caller vouches for.
+    unsafe { outrigger_copy(to, from, len) };
 }
