@@ -69,23 +69,28 @@ impl Sum {
 
     /// Adds `len` bytes of memory from `at` on.
     pub fn memory<M: SharedPages>(&mut self, memory: &M, at: usize, len: usize) {
-        let end = at + len;
+        let (mut here, end) = (at, at + len);
         let mut part: u64 = 0;
-        let mut here = at;
         // By memory's own alignment: a byte at an odd address is the upper half of its word.
-        let byte = |here: usize| u64::from(memory.load_u8(here)) << (8 * (here % 2));
-        while here < end && !here.is_multiple_of(4) {
-            part += byte(here);
+        if !here.is_multiple_of(2) && here < end {
+            part += u64::from(memory.load_u8(here)) << 8;
             here += 1;
         }
-        if here < end {
+        if !here.is_multiple_of(4) && here + 2 <= end {
+            part += u64::from(memory.load_u16(here));
+            here += 2;
+        }
+        if here + 4 <= end {
             let words = (end - here) / 4;
             part += memory.sum(here, words);
             here += 4 * words;
         }
-        while here < end {
-            part += byte(here);
-            here += 1;
+        if here + 2 <= end {
+            part += u64::from(memory.load_u16(here));
+            here += 2;
+        }
+        if here < end {
+            part += u64::from(memory.load_u8(here));
         }
         let part = fold(part);
         let part = if at.is_multiple_of(2) {

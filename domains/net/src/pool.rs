@@ -207,22 +207,25 @@ impl<M: SharedPages> Pool<M> {
     }
 
     /// The frame `from` is over; what it has behind its first `skip` bytes is the end of `to`, moved to where that one's last
-    /// page has room: Xen then copies whole pages, and our copying a byte costs less than Xen's looking at a page. False, and
-    /// nothing has happened, if that is not possible.
+    /// page has room and to the start of its own: Xen then copies whole pages, and our copying bytes costs less than Xen's
+    /// looking at one more page. False, and nothing has happened, if that is not possible.
+    #[inline]
     pub fn append(&mut self, to: u16, from: u16, skip: usize) -> bool {
         let &[piece] = self.frame(from).pieces() else {
             return false;
         };
-        let Some(&last) = self.frame(to).pieces().last() else {
+        let its = self.frame(to).pieces();
+        let Some(&last) = its.last() else {
             return false;
         };
+        let place = its.len() - 1;
         let skip = skip.min(piece.len.into()) as u16;
         let (len, end) = (piece.len - skip, last.offset + last.len);
         let moved = len.min(PAGE_SIZE as u16 - end);
         let rest = Piece {
-            offset: piece.offset + skip + moved,
+            page: piece.page,
+            offset: 0,
             len: len - moved,
-            ..piece
         };
         if rest.len > 0 {
             if !self.frame_mut(to).push(rest) {
@@ -230,15 +233,13 @@ impl<M: SharedPages> Pool<M> {
             }
             self.frame_mut(from).count = 0;
         }
-        let memory = &self.buffer(last.page).memory;
-        memory.copy_from(
-            end.into(),
-            &self.buffer(piece.page).memory,
-            (piece.offset + skip).into(),
-            moved.into(),
-        );
-        let place = usize::from(self.frame(to).count) - 1 - usize::from(rest.len > 0);
         self.frame_mut(to).pieces[place].len += moved;
+        let memory = &self.buffer(piece.page).memory;
+        let start = usize::from(piece.offset + skip);
+        self.buffer(last.page)
+            .memory
+            .copy_from(end.into(), memory, start, moved.into());
+        memory.copy_from(0, memory, start + usize::from(moved), rest.len.into());
         self.end(from);
         true
     }

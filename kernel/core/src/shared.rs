@@ -172,8 +172,12 @@ impl SharedPages for Shared {
     #[inline]
     fn copy_from(&self, at: usize, other: &Self, from: usize, len: usize) {
         let (to, from) = (self.range::<u8>(at, len), other.range::<u8>(from, len));
-        assert!(to.addr().abs_diff(from.addr()) >= len, "a copy onto itself");
-        // SAFETY: `range` has checked all of them, and they are apart; that they are there is as above.
+        let (above, below) = (to.addr(), from.addr());
+        assert!(
+            above <= below || above - below >= len,
+            "a copy onto what is still to be copied"
+        );
+        // SAFETY: `range` has checked all of them, and nothing is written before it is read; that they are there is as above.
         unsafe { arch::current::copy_bytes(to, from, len) };
     }
 

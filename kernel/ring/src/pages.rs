@@ -65,7 +65,10 @@ pub trait SharedPages {
             self.store_u32(at + 4 * i, last_word(part));
         }
     }
-    /// Copies bytes from other memory, or another part of this one; each is fetched and stored exactly once.
+    /// Copies bytes from other memory, or from this one, upwards; each is fetched and stored exactly once.
+    ///
+    /// # Panics
+    /// As above; and `at` may not be within what is copied, behind `from`.
     fn copy_from(&self, at: usize, other: &Self, from: usize, len: usize)
     where
         Self: Sized,

@@ -61,10 +61,10 @@ unsafe extern "C" {
     fn outrigger_copy(to: *mut u8, from: *const u8, len: usize) -> *mut u8;
 }
 
-/// Copies `len` bytes, each loaded and stored once.
+/// Copies `len` bytes upwards, each loaded and stored once.
 ///
 /// # Safety
-/// Both places are mapped as normal memory and do not overlap. Others may write what is shared of them meanwhile; of that Rust has
+/// Both places are mapped as normal memory, and `to` does not begin within what `from` is, unless at its start. Others may write what is shared of them meanwhile; of that Rust has
 /// no reference, and what is not is only ours.
 #[inline]
 pub(crate) unsafe fn copy_bytes(to: *mut u8, from: *const u8, len: usize) {
