@@ -10,7 +10,7 @@ mod raspberry_pi;
 
 use std::time::Duration;
 
-use net::{LAN, NET, NET_MACHINE, NET_NAT};
+use net::{LAN, NET, NET_NAT};
 use raspberry_pi::{RASPBERRY_PI_4, RASPBERRY_PI_4_BOTH};
 
 use super::{Backend, Content, Disk, Nic, Scenario, Slice, Start, Wire};
@@ -129,20 +129,14 @@ const BLOCK: Scenario = Scenario {
 /// Every block of a whole disk, checked by fio.
 const BLOCK_FIO: Scenario = Scenario {
     name: "block-fio",
-    backend: Backend::DriverDomain(BLOCK_MACHINE),
-    start: Start::Qemu,
-    disks: &[SYSTEM_DISK, WHOLE_DISK],
-    gic: 2,
-    nic: None,
     fio: true,
-    outrigger: false,
     checks: &[
         "driver domain ready",
         "fio verify=crc32c over the whole disk",
         "fio verify over two rings of four pages",
         "xl shutdown of the driver domain",
     ],
-    timeout: Duration::from_secs(900),
+    ..BLOCK
 };
 
 /// Whether its driver domains fail on purpose, as `crash=COUNT` on their command lines says.
@@ -178,13 +172,6 @@ const RESTART_NET: Scenario = Scenario {
 /// A driver domain that fails, again and again, under a guest that checks every block.
 const RESTART: Scenario = Scenario {
     name: "restart",
-    backend: Backend::DriverDomain(BLOCK_MACHINE),
-    start: Start::Qemu,
-    disks: &[SYSTEM_DISK, WHOLE_DISK],
-    gic: 2,
-    nic: None,
-    fio: true,
-    outrigger: false,
     checks: &[
         "driver domain ready",
         "xl reboot is a restart in place",
@@ -192,7 +179,7 @@ const RESTART: Scenario = Scenario {
         "nothing is left behind",
         "xl shutdown of the driver domain",
     ],
-    timeout: Duration::from_secs(900),
+    ..BLOCK_FIO
 };
 
 /// The machine file of a board that boots by U-Boot, with `start` as named.
@@ -226,48 +213,30 @@ const U_BOOT: Scenario = Scenario {
     backend: Backend::DriverDomain(u_boot_machine!("dom0")),
     start: Start::UBoot,
     disks: &[SYSTEM_DISK],
-    gic: 2,
-    nic: None,
-    fio: false,
-    outrigger: false,
     checks: &[
         "driver domain ready",
         "ext4 with known hashes",
         "xl shutdown of the driver domain",
     ],
     timeout: Duration::from_secs(400),
+    ..BLOCK
 };
 
 /// The same, but Xen starts the driver domain itself, before Dom0.
 const DOM0LESS: Scenario = Scenario {
     name: "dom0less",
     backend: Backend::DriverDomain(u_boot_machine!("xen")),
-    start: Start::UBoot,
-    disks: &[SYSTEM_DISK],
-    gic: 2,
-    nic: None,
-    fio: false,
-    outrigger: false,
     checks: &[
         "started by Xen, taken on by Dom0",
         "ext4 with known hashes",
         "xl shutdown of the driver domain",
     ],
-    timeout: Duration::from_secs(400),
+    ..U_BOOT
 };
 
 /// A driver domain dies altogether, a new one takes its place, and `outrigger reattach` plugs the guests in again.
 const REATTACH: Scenario = Scenario {
     name: "reattach",
-    backend: Backend::DriverDomain(NET_MACHINE),
-    start: Start::Qemu,
-    disks: &[SYSTEM_DISK],
-    gic: 3,
-    nic: Some(Nic {
-        transport: 23,
-        wire: Wire::Gateway,
-    }),
-    fio: false,
     outrigger: true,
     checks: &[
         "both driver domains ready",
@@ -276,21 +245,12 @@ const REATTACH: Scenario = Scenario {
         "what is served is left alone",
     ],
     timeout: Duration::from_secs(300),
+    ..NET
 };
 
 /// Restarts in place and live updates that Dom0 asks for, while a guest writes and reads.
 const UPDATE: Scenario = Scenario {
     name: "update",
-    backend: Backend::DriverDomain(NET_MACHINE),
-    start: Start::Qemu,
-    disks: &[SYSTEM_DISK],
-    gic: 3,
-    nic: Some(Nic {
-        transport: 23,
-        wire: Wire::Gateway,
-    }),
-    fio: false,
-    outrigger: true,
     checks: &[
         "both driver domains ready",
         "restart in place",
@@ -299,7 +259,7 @@ const UPDATE: Scenario = Scenario {
         "updates again",
         "xl shutdown of the driver domain",
     ],
-    timeout: Duration::from_secs(300),
+    ..REATTACH
 };
 
 /// Two disks and a network card.
@@ -319,15 +279,10 @@ devices = ["/virtio_mmio@a002e00"]
 pub const DEMO: Scenario = Scenario {
     name: "demo",
     backend: Backend::DriverDomain(DEMO_MACHINE),
-    start: Start::Qemu,
-    disks: &[SYSTEM_DISK, WHOLE_DISK],
-    gic: 2,
     nic: Some(Nic {
         transport: 23,
         wire: Wire::Dom0,
     }),
-    fio: false,
-    outrigger: false,
     checks: &[
         "driver domains ready",
         "ext4 with known hashes, written, synced and read back",
@@ -338,18 +293,13 @@ pub const DEMO: Scenario = Scenario {
         "xl shutdown of the network domain",
     ],
     timeout: Duration::from_secs(180),
+    ..BLOCK
 };
 
 /// Linux blkback in Dom0 instead of a driver domain: if this fails, the harness or the host is at fault.
 const STAND_IN: Scenario = Scenario {
     name: "stand-in",
     backend: Backend::Linux,
-    start: Start::Qemu,
-    disks: &[SYSTEM_DISK, WHOLE_DISK],
-    gic: 2,
-    nic: None,
-    fio: false,
-    outrigger: false,
     checks: &[
         "ext4 with known hashes",
         "read-only disk",
@@ -357,19 +307,13 @@ const STAND_IN: Scenario = Scenario {
         "attach and detach twenty times",
         "destroyed under I/O",
     ],
-    timeout: Duration::from_secs(900),
+    ..BLOCK
 };
 
 /// The same, with fio.
 const STAND_IN_FIO: Scenario = Scenario {
     name: "stand-in-fio",
-    backend: Backend::Linux,
-    start: Start::Qemu,
-    disks: &[SYSTEM_DISK, WHOLE_DISK],
-    gic: 2,
-    nic: None,
     fio: true,
-    outrigger: false,
     checks: &["fio verify=crc32c over the whole disk"],
-    timeout: Duration::from_secs(900),
+    ..STAND_IN
 };

@@ -5,21 +5,37 @@ use std::time::Duration;
 use super::SYSTEM_DISK;
 use crate::boot::{Backend, Nic, Scenario, Start, Wire};
 
-/// A disk and a network card, each with a driver domain of its own.
-pub const NET_MACHINE: &str = r#"
+/// The board, and a network domain of these segments.
+macro_rules! net_machine {
+    ($segments:literal) => {
+        concat!(
+            r#"
 board = "qemu-virt"
-
-[domain.block]
-class = "block"
-devices = ["/virtio_mmio@a003e00"]
 
 [domain.net]
 class = "net"
 devices = ["/virtio_mmio@a002e00"]
 
 [domain.net.options]
-segments = ["xenbr0:net0", "private"]
-"#;
+segments = "#,
+            $segments,
+            "\n"
+        )
+    };
+}
+
+/// A network card only.
+const LAN_MACHINE: &str = net_machine!(r#"["xenbr0:net0", "private"]"#);
+
+/// A disk and a network card, each with a driver domain of its own.
+const NET_MACHINE: &str = concat!(
+    net_machine!(r#"["xenbr0:net0", "private"]"#),
+    r#"
+[domain.block]
+class = "block"
+devices = ["/virtio_mmio@a003e00"]
+"#
+);
 
 /// Two guests, a wire and a segment apart, on a machine with the other interrupt controller.
 pub const NET: Scenario = Scenario {
@@ -43,18 +59,6 @@ pub const NET: Scenario = Scenario {
     ],
     timeout: Duration::from_secs(600),
 };
-
-/// A network card only.
-const LAN_MACHINE: &str = r#"
-board = "qemu-virt"
-
-[domain.net]
-class = "net"
-devices = ["/virtio_mmio@a002e00"]
-
-[domain.net.options]
-segments = ["xenbr0:net0", "private"]
-"#;
 
 /// Eight guests, and Dom0 at the other end of the wire.
 pub const LAN: Scenario = Scenario {
@@ -89,30 +93,13 @@ pub const LAN: Scenario = Scenario {
 };
 
 /// The domain has an address of its own, by DHCP, and guests behind it.
-const NET_NAT_MACHINE: &str = r#"
-board = "qemu-virt"
-
-[domain.net]
-class = "net"
-devices = ["/virtio_mmio@a002e00"]
-
-[domain.net.options]
-segments = ["xenbr0:net0:address=dhcp", "guests:mode=nat:uplink=xenbr0:address=10.0.3.1/24"]
-"#;
+const NET_NAT_MACHINE: &str =
+    net_machine!(r#"["xenbr0:net0:address=dhcp", "guests:mode=nat:uplink=xenbr0:address=10.0.3.1/24"]"#);
 
 /// Guests behind the domain's address, and Dom0 at the other end of the wire.
 pub const NET_NAT: Scenario = Scenario {
     name: "net-nat",
     backend: Backend::DriverDomain(NET_NAT_MACHINE),
-    start: Start::Qemu,
-    disks: &[],
-    gic: 2,
-    nic: Some(Nic {
-        transport: 23,
-        wire: Wire::Dom0,
-    }),
-    fio: false,
-    outrigger: false,
     checks: &[
         "the driver domain has an address by DHCP",
         "the domain's own address answers",
@@ -126,4 +113,5 @@ pub const NET_NAT: Scenario = Scenario {
         "xl shutdown of the network domain",
     ],
     timeout: Duration::from_secs(600),
+    ..LAN
 };
