@@ -396,3 +396,62 @@ fn net_series(
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn three(linux: f64, linux_domain: f64, ours: f64) -> Three<Figure> {
+        let figure = |mean| Figure { mean, spread: 0.0 };
+        Three {
+            linux: figure(linux),
+            linux_domain: figure(linux_domain),
+            ours: figure(ours),
+        }
+    }
+
+    #[test]
+    fn a_row_has_throughput_first_and_then_cost() {
+        let point = Point {
+            name: "4k".to_owned(),
+            throughput: three(200.0, 100.0, 300.0),
+            cost: three(4.0, 8.0, 1.0),
+        };
+        assert_eq!(
+            point.row(),
+            ["4k", "200", "100", "300", "1.50", "4.00", "8.00", "1.00", "0.25"]
+        );
+    }
+
+    #[test]
+    fn no_two_jobs_have_one_name() {
+        let disks = disk().into_iter().chain(disks());
+        let mut names: Vec<String> = disks
+            .flat_map(|(.., points)| points)
+            .map(|(_, job)| job.name)
+            .collect();
+        let nets = net::by_size().into_iter().chain(net::by_guests());
+        names.extend(
+            nets.flat_map(|series| series.points)
+                .map(|(.., job)| job.name.to_owned()),
+        );
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        // A round is told from its job by the point before it.
+        assert!(names.iter().all(|name| !name.contains(['.', '/', ' '])));
+    }
+
+    #[test]
+    fn guests_at_once_are_the_points() {
+        for (.., points) in disks() {
+            let said = points.iter().map(|(point, job)| (point.clone(), job.guests));
+            assert!(said.eq(GUESTS.map(|guests| (guests.to_string(), guests))));
+        }
+        for series in net::by_guests() {
+            let said = series.points.iter().map(|(point, ..)| *point);
+            assert!(said.eq(GUESTS.map(|guests| guests.to_string())));
+        }
+    }
+}
