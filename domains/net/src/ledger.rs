@@ -8,6 +8,7 @@
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use outrigger_ring::{BackRing, SharedPages};
+use outrigger_xen::digest::mix;
 
 /// What an earlier life has left cannot be believed; why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +26,8 @@ const HEAD: usize = 8;
 /// A checksum over words, one multiplication each.
 #[inline]
 pub(crate) fn check(seed: u32, words: impl Iterator<Item = u32>) -> u32 {
-    let mix =
-        |sum: u64, word: u32| (sum.rotate_left(29) ^ u64::from(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (words.fold(mix(0x6e65_7421, seed), mix) >> 32) as u32
+    let seed = mix(0x6e65_7421, seed.into());
+    (words.fold(seed, |sum, word| mix(sum, word.into())) >> 32) as u32
 }
 
 impl<P: SharedPages> Ledger<P> {

@@ -20,6 +20,7 @@ use outrigger_router::nat::headers::Headers;
 use outrigger_router::nat::table::Room;
 use outrigger_router::{Gateway, Leases, Nat, Neighbours, Outside, Pace, Role, Station};
 use outrigger_segments::{Parsed, Segment};
+use outrigger_xen::digest::fnv1a;
 use outrigger_xen::{Hypervisor, Instant};
 
 use crate::batch::{Incoming, Origin};
@@ -383,11 +384,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
 
 /// A locally administered MAC for a segment without a card: the same each time, and another one on another machine.
 fn made_up(name: &str, card: Option<[u8; 6]>) -> Mac {
-    // FNV-1a.
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in card.unwrap_or_default().into_iter().chain(name.bytes()) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
+    let hash = fnv1a(card.unwrap_or_default().into_iter().chain(name.bytes()));
     let [a, b, c, d, e, ..] = hash.to_le_bytes();
     Mac([0x02, a, b, c, d, e])
 }
