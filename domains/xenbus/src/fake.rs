@@ -3,6 +3,7 @@
 
 mod costs;
 mod crash;
+mod quiet;
 
 use core::cell::{Cell, RefCell};
 use core::convert::Infallible;
@@ -16,8 +17,9 @@ use outrigger_xen::{Clock, Cpu, Instant, Wake};
 
 use crate::{Backend, Service};
 
-pub use costs::{Allocations, Meter, Registers, Table};
-pub use crash::{Others, is_a_devices, live, live_for};
+pub use costs::{Meter, Registers, Table};
+pub use crash::{Others, assert_nothing_left, every_step, live, live_for, spoil, words_kept};
+pub use quiet::{opt_out, quiet, quiet_domain};
 
 /// One life of a driver domain: what its loop works with.
 pub struct Life<'a, S> {

@@ -5,15 +5,13 @@
 use std::collections::BTreeMap;
 
 use outrigger_block::{Block, Budget};
-use outrigger_ring::SharedPages;
+use outrigger_xen::GrantRef;
 use outrigger_xen::fake::Device;
-use outrigger_xen::{GrantRef, Survivors};
-use outrigger_xenbus::fake::{self, is_a_devices};
+use outrigger_xenbus::fake;
 
 use crate::disk::{self, Order, SECTOR};
 use crate::guest::{BARRIER, Buffer, ERROR, Guest, OKAY, Options, READ, UNSUPPORTED, WRITE};
-use crate::quiet;
-use crate::world::{DD, FE, Host, vbd};
+use crate::world::{FE, Host, vbd};
 
 const SECTORS: u64 = 1024;
 
@@ -343,7 +341,7 @@ impl fake::Others<Host> for Others {
 
 /// One life: from the image's beginning until all is over, or it fails.
 fn live(host: &Host, others: &mut Others) {
-    let quiet = quiet::domain(&host.dd);
+    let quiet = fake::quiet_domain(&host.dd);
     let block = Block::new(&quiet, Budget::default());
     host.add_disks(&block);
     fake::live(&host.dd, &block, host, others);
@@ -377,16 +375,8 @@ fn play(options: Options, max_segments: usize, lives: &[u64]) -> u64 {
     assert_eq!((guest.unanswered(), guest.dom.failed_revokes()), (0, 0));
     assert_eq!((others.expected.len(), others.answered), (0, 33));
     others.let_go();
-    host.assert_nothing_left();
+    fake::assert_nothing_left(&host.dd);
     steps
-}
-
-impl Host {
-    fn assert_nothing_left(&self) {
-        self.xen.assert_nothing_held(DD);
-        let kept = self.dd.keys().into_iter().filter(|key| is_a_devices(*key));
-        assert_eq!(kept.count(), 0);
-    }
 }
 
 /// After how many steps an act is over, if nothing fails.
@@ -398,13 +388,7 @@ fn when(options: Options, act: Act) -> u64 {
 }
 
 fn every_step(options: Options, max_segments: usize, from: u64) {
-    let steps = play(options, max_segments, &[]);
-    assert!(steps > from + 500, "{steps} steps are few");
-    for at in from..=steps {
-        // Fails twice: the second time while it recovers, or later.
-        println!("{at} of {steps}");
-        play(options, max_segments, &[at, 1 + at * 31 % 97]);
-    }
+    fake::every_step(from, 97, |lives| play(options, max_segments, lives));
 }
 
 #[test]
@@ -457,20 +441,7 @@ fn what_was_written_over_is_given_up() {
         let words = {
             let host = host(126);
             assert!(!live_for(&host, &mut Others::new(options), steps));
-            let records = host
-                .dd
-                .records()
-                .into_iter()
-                .filter(|(key, _)| is_a_devices(*key));
-            let words = records.map(|(key, record)| {
-                (
-                    key,
-                    (0..record.len() / 8)
-                        .filter(|at| record.load_u64(8 * at) != 0)
-                        .collect::<Vec<_>>(),
-                )
-            });
-            words.collect::<Vec<_>>()
+            fake::words_kept(&host.dd)
         };
         assert_eq!(words.len(), 3, "two rings and how they were connected");
         for (key, at) in words
@@ -480,12 +451,7 @@ fn what_was_written_over_is_given_up() {
             let host = host(126);
             let mut others = Others::new(options);
             assert!(!live_for(&host, &mut others, steps));
-            let records = host.dd.records();
-            let (_, record) = records
-                .iter()
-                .find(|(other, _)| *other == key)
-                .expect("it is there again");
-            record.store_u64(8 * at, record.load_u64(8 * at) ^ 1 << (at * 7 % 64));
+            fake::spoil(&host.dd, key, at);
             others.may_be_given_up = true;
             live(&host, &mut others);
             if others.was_given_up {
@@ -500,7 +466,7 @@ fn what_was_written_over_is_given_up() {
                 assert_eq!(others.answered, 33);
             }
             others.let_go();
-            host.assert_nothing_left();
+            fake::assert_nothing_left(&host.dd);
         }
     }
     assert!(
@@ -520,5 +486,5 @@ fn a_disk_of_which_nothing_was_kept_is_given_up() {
     live(&host, &mut others);
     assert!(others.was_given_up);
     others.let_go();
-    host.assert_nothing_left();
+    fake::assert_nothing_left(&host.dd);
 }

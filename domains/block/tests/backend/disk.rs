@@ -10,8 +10,7 @@ use outrigger_devices::{
 };
 use outrigger_xen::Instant;
 use outrigger_xen::fake::Domain;
-
-use crate::quiet::quiet;
+use outrigger_xenbus::fake::quiet;
 
 pub const SECTOR: usize = 512;
 

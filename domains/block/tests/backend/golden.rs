@@ -3,16 +3,15 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use outrigger_devices::DmaReach;
+use outrigger_devices::{DmaReach, Watched};
 use outrigger_sdhci::{Chip, Options as Card, Sdhci};
 use outrigger_sdhci_model::{CardOffer, SdhciModel, Slot};
 use outrigger_virtio_blk::{Options as Queues, VirtioBlk};
 use outrigger_virtio_model::{Bus, Offer, VirtioModel};
 use outrigger_xen::fake::Domain;
-use outrigger_xenbus::fake::{Meter, Registers, Table};
+use outrigger_xenbus::fake::{Meter, Registers, Table, opt_out};
 
 use crate::guest::{Buffer, FLUSH, Guest, OKAY, Options, READ, WRITE};
-use crate::quiet;
 use crate::world::{FE, Host, Served, World, vbd};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/block-costs.txt");
@@ -65,7 +64,7 @@ fn virtio(host: &Host, block: &Served) -> Device {
     let model = VirtioModel::new(offer, &bus(&host.dd));
     let line = host.dd.clone();
     model.on_interrupt(move || line.raise_irq(0));
-    let watched = quiet::registers(model.clone());
+    let watched = Watched::new(model.clone(), opt_out);
     let disk = VirtioBlk::probe(watched.clone(), &host.dd, Queues::default()).expect("a disk");
     host.add_disk(block, 0, disk);
     model.hold();
@@ -83,7 +82,7 @@ fn virtio(host: &Host, block: &Served) -> Device {
 /// An SD card behind a plain controller.
 fn sd_card(host: &Host, block: &Served) -> Device {
     let model = SdhciModel::new(Slot::VERSION_3, Some(CardOffer::SD), &bus(&host.dd));
-    let watched = quiet::registers(model.clone());
+    let watched = Watched::new(model.clone(), opt_out);
     // As the Raspberry Pi's, but for how far it reaches: FakeXen's memory is beyond that.
     let chip = Chip {
         auto_cmd23: false,
@@ -223,7 +222,7 @@ fn what_requests_cost_is_golden() {
         for (what, depth, ask) in rows {
             let (world, mut scene) = Scene::new(add, persistent);
             let seen = scene.device.seen.clone();
-            let meter = Meter::new(&world.life, move || seen(), quiet::allocations);
+            let meter = Meter::new(&world.life, move || seen());
             scene.batches(&meter, FIRST, *depth, *ask);
             table.row(
                 &format!("{what}, {how}"),

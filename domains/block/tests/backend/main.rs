@@ -12,6 +12,5 @@ mod lifecycle;
 mod partitions;
 mod patience;
 mod pressure;
-mod quiet;
 mod random;
 mod world;

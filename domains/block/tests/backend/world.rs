@@ -7,10 +7,9 @@ use outrigger_devices::{BlockDevice, BlockLimits, DmaPool};
 use outrigger_xen::fake::{Caller, Device, Domain, FakePages, FakeXen, Quiet, Toolstack, XenStored};
 use outrigger_xen::{DomId, Wake};
 use outrigger_xenbus::DeviceId;
-use outrigger_xenbus::fake::Life;
+use outrigger_xenbus::fake::{Life, quiet_domain};
 
 use crate::disk::{self, FakeDisk, Handle};
-use crate::quiet;
 
 pub const DD: DomId = DomId(3);
 pub const FE: DomId = DomId(7);
@@ -71,7 +70,7 @@ impl World {
 
     /// On that machine, with the disks that `begin` adds.
     pub fn on(host: Host, begin: impl FnOnce(&Host, &Served)) -> Self {
-        let quiet: &'static Quiet = Box::leak(Box::new(quiet::domain(&host.dd)));
+        let quiet: &'static Quiet = Box::leak(Box::new(quiet_domain(&host.dd)));
         let block: &'static Served = Box::leak(Box::new(Block::new(quiet, Budget::default())));
         begin(&host, block);
         Self {

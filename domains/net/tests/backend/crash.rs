@@ -4,14 +4,12 @@
 
 use outrigger_net::Net;
 use outrigger_netif::{ControlRequest, Extra, Gso};
-use outrigger_ring::SharedPages;
-use outrigger_xen::{Access, EventChannels, GrantRef, Survivors};
-use outrigger_xenbus::fake::{self, is_a_devices};
+use outrigger_xen::{Access, EventChannels, GrantRef};
+use outrigger_xenbus::fake;
 
 use crate::card;
 use crate::frames::{PEER, mac, tcp, udp};
 use crate::guest::{EXTRA, Guest, Options};
-use crate::quiet;
 use crate::world::{DD, Host, vif};
 
 /// Somebody that guest 1 listens to, and somebody that it does not.
@@ -280,7 +278,7 @@ impl fake::Others<Host> for Others {
 
 /// One life: from the image's beginning until all is over, or it fails.
 fn live(host: &Host, others: &mut Others) {
-    let quiet = quiet::domain(&host.dd);
+    let quiet = fake::quiet_domain(&host.dd);
     let net = Net::new(&quiet);
     host.begin(&net, 200, "lan0:virtio0,private");
     fake::live(&host.dd, &net, host, others);
@@ -308,9 +306,7 @@ fn play(options: Options, lives: &[u64]) -> u64 {
             .iter()
             .all(|guest| guest.queues[0].sending.is_empty())
     );
-    host.xen.assert_nothing_held(DD);
-    let kept = host.dd.keys().into_iter().filter(|key| is_a_devices(*key));
-    assert_eq!(kept.count(), 0);
+    fake::assert_nothing_left(&host.dd);
     steps
 }
 
@@ -323,13 +319,7 @@ fn when(options: Options, act: Act) -> u64 {
 }
 
 fn every_step(options: Options, from: u64) {
-    let steps = play(options, &[]);
-    assert!(steps > from + 500, "{steps} steps are few");
-    for at in from..=steps {
-        // Fails twice: the second time while it recovers, or later.
-        println!("{at} of {steps}");
-        play(options, &[at, 1 + at * 31 % 297]);
-    }
+    fake::every_step(from, 297, |lives| play(options, lives));
 }
 
 #[test]
@@ -371,23 +361,20 @@ fn what_was_written_over_is_given_up() {
     for steps in points {
         let host = Host::new(card::limits());
         assert!(!live_for(&host, &mut Others::new(options), steps));
-        let mut records: Vec<_> = host.dd.records();
-        records.retain(|(key, _)| is_a_devices(*key));
+        let mut places = fake::words_kept(&host.dd);
         assert_eq!(
-            records.len(),
+            places.len(),
             6,
             "two vifs: a queue, the whole, and how they were connected"
         );
-        let used = |record: &outrigger_xen::fake::FakePages| {
-            let words = (0..record.len() / 8).filter(|at| record.load_u64(8 * at) != 0);
+        for (_, words) in &mut places {
             // Of what is long, some.
-            words
-                .enumerate()
-                .filter(|(n, _)| *n < 3 || n % 29 == 0)
-                .map(|(_, at)| at)
-                .collect::<Vec<_>>()
-        };
-        let places: Vec<_> = records.iter().map(|(key, record)| (*key, used(record))).collect();
+            let mut n = 0;
+            words.retain(|_| {
+                n += 1;
+                n <= 3 || (n - 1) % 29 == 0
+            });
+        }
         for (key, at) in places
             .iter()
             .flat_map(|(key, words)| words.iter().map(move |at| (*key, *at)))
@@ -395,12 +382,7 @@ fn what_was_written_over_is_given_up() {
             let host = Host::new(card::limits());
             let mut others = Others::new(options);
             assert!(!live_for(&host, &mut others, steps));
-            let records = host.dd.records();
-            let (_, record) = records
-                .iter()
-                .find(|(other, _)| *other == key)
-                .expect("it is there again");
-            record.store_u64(8 * at, record.load_u64(8 * at) ^ 1 << (at * 7 % 64));
+            fake::spoil(&host.dd, key, at);
             others.may_be_given_up = true;
             live(&host, &mut others);
             if others.was_given_up {
@@ -408,9 +390,7 @@ fn what_was_written_over_is_given_up() {
             } else {
                 went_on += 1;
             }
-            host.xen.assert_nothing_held(DD);
-            let kept = host.dd.keys().into_iter().filter(|key| is_a_devices(*key));
-            assert_eq!(kept.count(), 0);
+            fake::assert_nothing_left(&host.dd);
         }
     }
     println!("{given_up} given up, {went_on} went on");

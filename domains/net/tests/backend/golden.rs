@@ -4,12 +4,12 @@ use outrigger_devices::{GsoKind, Watched};
 use outrigger_netif::Gso;
 use outrigger_virtio_model::{Bus, NetHeader, NetOffer, Nic, VirtioModel};
 use outrigger_virtio_net::{Options as Queues, VirtioNet};
-use outrigger_xenbus::fake::{Meter, Table};
+use outrigger_xenbus::fake::{Meter, Table, opt_out};
 
+use crate::card;
 use crate::frames::{PEER, blank, mac, segment, tcp, udp};
 use crate::guest::{Guest, Options};
 use crate::world::{Host, Served, World};
-use crate::{card, quiet};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/net-costs.txt");
 
@@ -46,7 +46,7 @@ impl Scene {
         );
         let model = VirtioModel::network(NetOffer::default(), &bus);
         model.on_interrupt(move || line.raise_irq(0));
-        let registers = quiet::registers(model.clone());
+        let registers = Watched::new(model.clone(), opt_out);
         let world = World::on(host, |host: &Host, net: &Served| {
             let pages = host.add_buffers(net, 1024);
             let card =
@@ -194,7 +194,7 @@ fn what_frames_cost_is_golden() {
             let ([reads, writes], seen) = (watched.accesses(), model.counters());
             [reads, writes, seen.doorbells, seen.interrupts]
         };
-        let meter = Meter::new(&world.life, registers, quiet::allocations);
+        let meter = Meter::new(&world.life, registers);
         scene.batches(&meter, FIRST, depth, begin);
         table.row(what, (BATCHES * depth) as u64, &meter, || {
             scene.batches(&meter, BATCHES, depth, begin);

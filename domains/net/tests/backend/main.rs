@@ -13,6 +13,5 @@ mod lifecycle;
 mod nat;
 mod offloads;
 mod own;
-mod quiet;
 mod random;
 mod world;

@@ -289,19 +289,7 @@ fn large_frames_pass_whole() {
     frame[26..30].copy_from_slice(&FAR);
     frame[30..34].copy_from_slice(&OUTSIDE);
     frame[34..38].copy_from_slice(&[0, 80, 2000u16.to_be_bytes()[0], 2000u16.to_be_bytes()[1]]);
-    world.card.borrow_mut().arriving.push_back(crate::card::Arriving {
-        bytes: blank(&frame),
-        checksum: outrigger_devices::RxChecksum::Blank(BlankChecksum {
-            start: 34,
-            offset: 16,
-        }),
-        gso: Some(outrigger_devices::Gso {
-            kind: GsoKind::TcpV4,
-            size: 1448,
-            header_len: 66,
-        }),
-    });
-    world.card.borrow().interrupt();
+    world.card.borrow_mut().arrive_large(&blank(&frame));
     world.settle();
     let got = one.guest.collect();
     assert_eq!(got.len(), 1);

@@ -1,6 +1,6 @@
 //! Every combination of what a sender leaves undone and what a receiver takes, against frames made by etherparse.
 
-use outrigger_devices::{BlankChecksum, GsoKind, NetLimits, RxChecksum};
+use outrigger_devices::{BlankChecksum, GsoKind, NetLimits};
 use outrigger_netif::{Checksum, Gso};
 
 use crate::card;
@@ -237,19 +237,7 @@ fn large_frames_from_the_wire() {
             },
         );
         let frame = blank(&tcp(PEER, mac(1), true, 30_000, 4));
-        world.card.borrow_mut().arriving.push_back(card::Arriving {
-            bytes: frame.clone(),
-            checksum: RxChecksum::Blank(BlankChecksum {
-                start: 34,
-                offset: 16,
-            }),
-            gso: Some(outrigger_devices::Gso {
-                kind: GsoKind::TcpV4,
-                size: 1448,
-                header_len: 66,
-            }),
-        });
-        world.card.borrow().interrupt();
+        world.card.borrow_mut().arrive_large(&frame);
         world.settle();
         let got = a.collect();
         if gso {

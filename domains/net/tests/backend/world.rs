@@ -6,12 +6,11 @@ use outrigger_devices::{DmaMemory, DmaPool, NetDevice, NetLimits};
 use outrigger_net::{Buffer, Counters, Net};
 use outrigger_xen::DomId;
 use outrigger_xen::fake::{Caller, Device, Domain, FakePages, FakeXen, Quiet, Toolstack, XenStored};
-use outrigger_xenbus::fake::Life;
+use outrigger_xenbus::fake::{Life, quiet_domain};
 
 use crate::card::{self, Card, Handle};
 use crate::frames::mac;
 use crate::guest::{Guest, Options};
-use crate::quiet;
 
 pub const DD: DomId = DomId(3);
 
@@ -72,7 +71,7 @@ impl World {
 
     /// On that machine, with the card and the segments that `begin` adds.
     pub fn on(host: Host, begin: impl FnOnce(&Host, &Served)) -> Self {
-        let quiet: &'static Quiet = Box::leak(Box::new(quiet::domain(&host.dd)));
+        let quiet: &'static Quiet = Box::leak(Box::new(quiet_domain(&host.dd)));
         let net: &'static Served = Box::leak(Box::new(Net::new(quiet)));
         begin(&host, net);
         let world = Self {

@@ -14,9 +14,6 @@ use outrigger_xen::fake::{Domain, Hypercall};
 use super::Life;
 use crate::{Service, TurnOutcome};
 
-/// Runs a closure; how many allocations it made (`allocation_counter::measure`).
-pub type Allocations = fn(&mut dyn FnMut()) -> u64;
-
 /// What passed between a device and its driver so far: reads of its registers, writes, doorbells (or commands) among these,
 /// and interrupts.
 pub type Registers = [u64; 4];
@@ -51,23 +48,17 @@ pub struct Meter<'a, S: 'static> {
     life: &'a Life<'static, S>,
     dd: Domain,
     registers: Box<dyn Fn() -> Registers + 'a>,
-    allocations: Allocations,
     turns: Cell<u64>,
     sleeps: Cell<u64>,
 }
 
 impl<'a, S: Service + 'static> Meter<'a, S> {
     /// Of `life` with a device that has seen `registers`.
-    pub fn new(
-        life: &'a Life<'static, S>,
-        registers: impl Fn() -> Registers + 'a,
-        allocations: Allocations,
-    ) -> Self {
+    pub fn new(life: &'a Life<'static, S>, registers: impl Fn() -> Registers + 'a) -> Self {
         Self {
             life,
             dd: life.dd.clone(),
             registers: Box::new(registers),
-            allocations,
             turns: Cell::new(0),
             sleeps: Cell::new(0),
         }
@@ -84,8 +75,11 @@ impl<'a, S: Service + 'static> Meter<'a, S> {
         }
         while let Some(this) = wake {
             let mut turn = TurnOutcome::default();
-            let allocated = (self.allocations)(&mut || turn = self.life.service.turn(this));
-            assert_eq!(allocated, 0, "a turn of the data path allocates nothing");
+            let allocated = allocation_counter::measure(|| turn = self.life.service.turn(this));
+            assert_eq!(
+                allocated.count_total, 0,
+                "a turn of the data path allocates nothing"
+            );
             self.turns.set(self.turns.get() + 1);
             let busy = turn.more_work || self.life.service.has_work();
             wake = self.life.woken().or(busy.then(Wake::default));
