@@ -3,6 +3,7 @@
 //! Every check runs even if another one failed; each prints one line when all is well, and one line a fault: what, where,
 //! how to mend it.
 
+mod costs;
 mod direction;
 mod image;
 mod licence;
@@ -45,12 +46,13 @@ impl Faults {
 type Check = fn(&Repository, &mut Faults) -> Result<String>;
 
 /// The checks, what is quick first.
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 11] = [
     ("direction", direction::check),
     ("unsafe", unsafety::check),
     ("size", size::check),
     ("markers", markers::check),
     ("licences", licence::check),
+    ("costs", costs::check),
     ("format", lint::format),
     ("clippy-host", lint::clippy_host),
     ("clippy-guest", lint::clippy_guest),

@@ -18,7 +18,7 @@ const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/bl
 
 const ABOUT: &str = "\
 # What a request costs the block domain, in its steady state: a stock frontend's requests on FakeXen, with a\n# virtio disk, and with an SD card and persistent grants.
-# `OUTRIGGER_BLESS=1 cargo test -p outrigger-block golden` writes this anew; a reviewer reads the difference.
+# `cargo xtask check --update costs` writes this anew; a reviewer reads the difference.
 #
 ";
 

@@ -15,7 +15,7 @@ const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/ne
 
 const ABOUT: &str = "\
 # What a frame costs the network domain, in its steady state: two stock frontends on FakeXen, with a virtio card.
-# `OUTRIGGER_BLESS=1 cargo test -p outrigger-net golden` writes this anew; a reviewer reads the difference.
+# `cargo xtask check --update costs` writes this anew; a reviewer reads the difference.
 #
 ";
 

@@ -170,7 +170,7 @@ impl Table {
         }
         assert!(
             self.0 == golden,
-            "{path} is another; if that is right, set OUTRIGGER_BLESS=1:\n{difference}"
+            "{path} is another; if that is right: `cargo xtask check --update costs`\n{difference}"
         );
     }
 }
