@@ -194,6 +194,8 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         // Whoever is first now is last next time.
         self.first = order.peek().map_or(0, |first| (first + 1) % MAX_RINGS);
         for index in order {
+            // One ring's turn is bounded. All of them take many times as long, and where processors are shared others run in between.
+            hv.still_alive();
             let Self {
                 disks, rings, batch, ..
             } = self;
@@ -306,6 +308,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
     fn respond<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
         self.batch.unmap(hv);
         for index in self.answerable.take().iter() {
+            hv.still_alive();
             if let Some(served) = &mut self.rings[index] {
                 served.ring.answer(hv);
             }
