@@ -219,6 +219,8 @@ pub fn guests(options: &Options) -> Result<()> {
     };
     let [disk_mib, net_mib] = MIB;
     let (mut text, values) = disk_series(&runner, names, disks(), Some(disk_mib), options.rounds)?;
+    let title = "Guests: one to sixteen";
+    page(title, "guests", &runner, options, &values, &text)?;
     let names = Three {
         linux: "bench-net-guests-linux",
         linux_domain: "bench-net-guests-linux-domain",
@@ -226,7 +228,7 @@ pub fn guests(options: &Options) -> Result<()> {
     };
     text += &net_series(&runner, names, &net::by_guests(), Some(net_mib), options.rounds)?;
     page(
-        "Guests: one to sixteen",
+        title,
         "guests",
         &runner,
         options,
