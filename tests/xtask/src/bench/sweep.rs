@@ -1,5 +1,7 @@
 //! Costs over the size of a block or a packet, the depth of a queue, and the number of guests.
 
+mod series;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,11 +11,11 @@ use clap::Args;
 use super::block::{self, Plan, figures as blocks};
 use super::figures::Figure;
 use super::net::{self, figures as packets};
-use super::page::{Facts, Row, fine, number, provenance, publish, table};
+use super::page::{Facts, provenance, publish};
 use super::peer::{Peer, Three, measure_all};
-use super::plot::{self, Panel};
 use crate::boot::{Additions, Runner, Scenario};
 use crate::image;
+use series::{Point, Series};
 
 /// What to measure.
 #[derive(Clone, Debug, Args)]
@@ -27,85 +29,6 @@ pub struct Options {
 const GUESTS: [usize; 5] = [1, 2, 4, 8, 16];
 /// RAM of a machine with sixteen guests, in MiB: fio's guests take 320, the network's 128.
 const MIB: [u32; 2] = [6400, 3584];
-
-/// One figure over several points.
-struct Series {
-    /// The plot's file name.
-    name: &'static str,
-    title: &'static str,
-    /// What the points are.
-    axis: &'static str,
-    /// Units of throughput and of cost.
-    units: [&'static str; 2],
-    points: Vec<Point>,
-}
-
-/// What was measured at one point: throughput, and the backend's processor time for each unit of work.
-struct Point {
-    name: String,
-    throughput: Three<Figure>,
-    cost: Three<Figure>,
-}
-
-impl Series {
-    /// A table and its plot.
-    fn show(&self) -> Result<String> {
-        let panel = |title: String, of: fn(&Point) -> &Three<Figure>| {
-            let line = |pick: fn(&Three<Figure>) -> Figure| {
-                let points = self.points.iter();
-                points.map(|point| pick(of(point)).mean).collect::<Vec<f64>>()
-            };
-            Panel {
-                title,
-                axis: self.axis.to_owned(),
-                points: self.points.iter().map(|point| point.name.clone()).collect(),
-                lines: Three {
-                    linux: line(|three| three.linux),
-                    linux_domain: line(|three| three.linux_domain),
-                    ours: line(|three| three.ours),
-                },
-            }
-        };
-        let [throughput, cost] = self.units;
-        let panels = [
-            panel(format!("{throughput} (more is better)"), |point| {
-                &point.throughput
-            }),
-            panel(format!("backend's {cost} (less is better)"), |point| &point.cost),
-        ];
-        let picture = plot::publish(self.name, self.title, &panels)?;
-        let heads = [
-            self.axis,
-            &format!("{throughput}: Linux in Dom0"),
-            "Linux domain",
-            "ours",
-            "ours / Dom0",
-            &format!("{cost}: Linux in Dom0"),
-            "Linux domain",
-            "ours",
-            "ours / Dom0",
-        ];
-        let rows: Vec<Row> = self.points.iter().map(Point::row).collect();
-        Ok(format!(
-            "\n## {}\n\n{picture}\n{}",
-            self.title,
-            table(&heads, &rows)
-        ))
-    }
-}
-
-impl Point {
-    fn row(&self) -> Row {
-        let mut row = vec![self.name.clone()];
-        let mut add = |three: &Three<Figure>, text: fn(f64) -> String| {
-            row.extend(three.columns().map(|figure| text(figure.mean)));
-            row.push(format!("{:.2}", three.ours.mean / three.linux.mean));
-        };
-        add(&self.throughput, number);
-        add(&self.cost, fine);
-        row
-    }
-}
 
 /// A series of disk jobs: names of points, jobs, whether it is told in requests.
 type Disk = (
@@ -227,14 +150,7 @@ pub fn guests(options: &Options) -> Result<()> {
         ours: "bench-net-guests-ours",
     };
     text += &net_series(&runner, names, &net::by_guests(), Some(net_mib), options.rounds)?;
-    page(
-        title,
-        "guests",
-        &runner,
-        options,
-        &values,
-        &text,
-    )
+    page(title, "guests", &runner, options, &values, &text)
 }
 
 fn page(
@@ -295,7 +211,7 @@ fn disk_series(
                     )
                 })
             };
-            measured.push(point_of(
+            measured.push(Point::of(
                 point,
                 of(&runs.linux)?,
                 of(&runs.linux_domain)?,
@@ -312,27 +228,6 @@ fn disk_series(
         text += &series.show()?;
     }
     Ok((text, runs.ours.values))
-}
-
-fn point_of(
-    name: String,
-    linux: (Figure, Figure),
-    linux_domain: (Figure, Figure),
-    ours: (Figure, Figure),
-) -> Point {
-    Point {
-        name,
-        throughput: Three {
-            linux: linux.0,
-            linux_domain: linux_domain.0,
-            ours: ours.0,
-        },
-        cost: Three {
-            linux: linux.1,
-            linux_domain: linux_domain.1,
-            ours: ours.1,
-        },
-    }
 }
 
 fn net_series(
@@ -380,7 +275,7 @@ fn net_series(
                     )
                 })
             };
-            measured.push(point_of(
+            measured.push(Point::of(
                 (*point).to_owned(),
                 of(&runs.linux)?,
                 of(&runs.linux_domain)?,
@@ -402,28 +297,6 @@ fn net_series(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn three(linux: f64, linux_domain: f64, ours: f64) -> Three<Figure> {
-        let figure = |mean| Figure { mean, spread: 0.0 };
-        Three {
-            linux: figure(linux),
-            linux_domain: figure(linux_domain),
-            ours: figure(ours),
-        }
-    }
-
-    #[test]
-    fn a_row_has_throughput_first_and_then_cost() {
-        let point = Point {
-            name: "4k".to_owned(),
-            throughput: three(200.0, 100.0, 300.0),
-            cost: three(4.0, 8.0, 1.0),
-        };
-        assert_eq!(
-            point.row(),
-            ["4k", "200", "100", "300", "1.50", "4.00", "8.00", "1.00", "0.25"]
-        );
-    }
 
     #[test]
     fn no_two_jobs_have_one_name() {
