@@ -37,10 +37,12 @@ impl Frame {
         in_flight: 0,
     };
 
+    #[inline]
     pub fn pieces(&self) -> &[Piece] {
         &self.pieces[..usize::from(self.count)]
     }
 
+    #[inline]
     pub fn header_page(&self, index: usize) -> Option<u16> {
         self.headers[..usize::from(self.header_pages)].get(index).copied()
     }

@@ -93,6 +93,7 @@ impl<M: SharedPages> Pool<M> {
         self.free.push(page);
     }
 
+    #[inline]
     pub fn buffer(&self, page: u16) -> &Buffer<M> {
         &self.buffers[usize::from(page)]
     }
@@ -101,6 +102,7 @@ impl<M: SharedPages> Pool<M> {
         CopySide::Own(self.buffer(page).gfn)
     }
 
+    #[inline]
     pub fn segment(&self, piece: Piece) -> Option<DmaSegment> {
         let page = self.buffer(piece.page).page;
         page.segment(piece.offset.into(), piece.len.into())

@@ -91,6 +91,7 @@ impl Segmenter {
     }
 
     /// Which bytes of the frame are the payload of segment `index`.
+    #[inline]
     pub fn payload(&self, index: usize) -> Range<usize> {
         let start = self.header_len + index * self.size;
         start.min(self.len)..(start + self.size).min(self.len)

@@ -28,6 +28,11 @@ pub(crate) const NO_QUEUE: u16 = u16::MAX;
 /// A port of a control ring: this and the vif's number.
 pub(crate) const CONTROL: u16 = 0x8000;
 
+/// Received frames that are taken at a time.
+const LOOK: usize = 64;
+/// Bytes of a frame, in the mean of these, from which on they may be parts of streams.
+const LARGE: usize = 512;
+
 /// How often old addresses are forgotten.
 const AGING: Duration = Duration::from_secs(60);
 
@@ -286,7 +291,8 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         }
     }
 
-    /// Takes what the cards have sent and received.
+    /// Takes what the cards have sent and received. Small frames are not merged, and a guest has no room for more of them at
+    /// once; where they are large, all that a card may have is taken.
     #[inline]
     fn reap(&mut self) {
         let Self {
@@ -296,15 +302,23 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             received,
             ..
         } = self;
-        let each = WIRE_FRAMES / nics.len().max(1);
+        let each = LOOK / nics.len().max(1);
         *received = false;
         for nic in nics {
-            *received |= nic.reap(pool, batch, each);
-            if !nic.failed {
-                // Before anything is done with them: the card goes on receiving meanwhile.
-                nic.refill(pool);
-                nic.commit();
+            let mut more = true;
+            for _ in 0..WIRE_FRAMES / LOOK {
+                let before = nic.counters.rx_bytes;
+                more = nic.reap(pool, batch, each);
+                if !nic.failed {
+                    // Before anything is done with them: the card goes on receiving meanwhile.
+                    nic.refill(pool);
+                    nic.commit();
+                }
+                if !more || nic.counters.rx_bytes - before < (LARGE * each) as u64 {
+                    break;
+                }
             }
+            *received |= more;
         }
     }
 }

@@ -167,11 +167,8 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                 headers[field..field + 2].copy_from_slice(&sum.finish());
             }
             let (page, offset) = Cut::header_place(segment);
-            let page = self
-                .pool
-                .frame(incoming.frame)
-                .header_page(page)
-                .ok_or(Drop::NoMemory)?;
+            let page = self.pool.frame(incoming.frame).header_page(page);
+            let page = page.ok_or(Drop::NoMemory)?;
             // A slot begins at a whole word, and has room for one more.
             let (memory, at) = (&self.pool.buffer(page).memory, usize::from(offset));
             match tag {
