@@ -83,7 +83,7 @@ impl<D: DmaView> DmaView for &D {
 #[cfg(feature = "fake")]
 mod fake {
     use outrigger_ring::SharedPages;
-    use outrigger_xen::fake::{Domain, FakePages};
+    use outrigger_xen::fake::{Domain, FakePages, Quiet};
     use outrigger_xen::{DmaSegment, PAGE_SIZE};
 
     use super::{DmaMemory, DmaPool, DmaView};
@@ -104,6 +104,24 @@ mod fake {
         fn copy_in(&self, segment: DmaSegment, at: u32, words: &[u32]) {
             self.dma_view(segment)
                 .copy_in(place(segment, at, words.len()), words);
+        }
+        fn clean(&self, _: DmaSegment) {}
+        fn clean_and_invalidate(&self, _: DmaSegment) {}
+    }
+
+    impl DmaPool for Quiet {
+        type Memory = FakePages;
+        fn page(&self) -> Option<DmaMemory<Self::Memory>> {
+            self.with(Domain::page)
+        }
+    }
+
+    impl DmaView for Quiet {
+        fn copy_out(&self, segment: DmaSegment, at: u32, words: &mut [u32]) {
+            self.with(|domain| domain.copy_out(segment, at, words));
+        }
+        fn copy_in(&self, segment: DmaSegment, at: u32, words: &[u32]) {
+            self.with(|domain| domain.copy_in(segment, at, words));
         }
         fn clean(&self, _: DmaSegment) {}
         fn clean_and_invalidate(&self, _: DmaSegment) {}

@@ -125,7 +125,7 @@ impl Table {
     /// With a head that says what it is about, a `# ` before each line.
     pub fn new(about: &str) -> Self {
         let heads: String = COLUMNS.iter().map(|column| format!("{column:>8}")).collect();
-        Self(format!("{about}{LEGEND}\n{:46}{heads}\n", ""))
+        Self(format!("{about}{LEGEND}\n{:51}{heads}\n", ""))
     }
 
     /// A row: what each of the `count` things costs that `work` does.
@@ -149,7 +149,7 @@ impl Table {
             .map(|total| format!("{:>8}", each(*total, count)))
             .collect();
         // Writing to a string cannot fail.
-        let _ = writeln!(self.0, "{what:46}{figures}");
+        let _ = writeln!(self.0, "{what:51}{figures}");
     }
 
     /// Compares with the golden file, or writes it anew if `OUTRIGGER_BLESS` is set.

@@ -32,8 +32,16 @@ impl Quiet {
     }
 
     fn quiet<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.with(|_| act())
+    }
+
+    /// Does something with the domain that is not counted.
+    ///
+    /// # Panics
+    /// The closure was not run.
+    pub fn with<T>(&self, act: impl FnOnce(&Domain) -> T) -> T {
         let (mut act, mut result) = (Some(act), None);
-        (self.opt_out)(&mut || result = act.take().map(|act| act()));
+        (self.opt_out)(&mut || result = act.take().map(|act| act(&self.domain)));
         result.expect("it ran")
     }
 }
