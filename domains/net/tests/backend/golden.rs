@@ -42,12 +42,14 @@ struct Scene {
     segments: u32,
 }
 
+type Arrive = dyn Fn(&[u8]);
+
 /// The card's side.
 struct Card {
     /// Hundredths of a second until its link is up.
     starts: usize,
     /// A frame is on the wire.
-    arrive: Box<dyn Fn(&[u8])>,
+    arrive: Box<Arrive>,
     /// It works until there is nothing to do but to be heard; how many frames went out.
     work: Box<dyn Fn() -> usize>,
     /// What passed between it and its driver.
