@@ -29,7 +29,7 @@ pub struct Backend<'a, P: SharedPages, C> {
     pub(crate) class: &'a C,
     deadline: Cell<Option<Instant>>,
     poked: Cell<bool>,
-    shutdown: Cell<Option<Shutdown>>,
+    pub(crate) shutdown: Cell<Option<Shutdown>>,
     /// Devices that were attached to again and are not looked at yet.
     pub(crate) resumed: RefCell<Vec<Device>>,
     /// When what nobody has claimed is unmapped.
@@ -122,7 +122,7 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
                 power::announce_updates(self.store, self.updates.get()).await;
             }
             if told.shutdown
-                && let Some(request) = power::take(self.store).await
+                && let Some(request) = power::take(self.store, self.host).await
             {
                 log::info!("xenbus: asked to shut down ({request:?})");
                 self.shutdown.set(Some(request));

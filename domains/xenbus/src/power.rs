@@ -6,8 +6,9 @@ use alloc::string::ToString;
 use outrigger_ring::SharedPages;
 use outrigger_update::NODES;
 use outrigger_xen::xenstore::{XenStore, XsError};
-use outrigger_xen::{GrantRef, Port, Shutdown};
+use outrigger_xen::{DomId, GrantRef, Key, Port, Shutdown};
 
+use crate::Host;
 use crate::join::join_all;
 
 /// The watch's path, and its token.
@@ -40,27 +41,68 @@ pub(crate) async fn announce_updates<P: SharedPages>(store: &XenStore<P>, update
     }
 }
 
+/// Where it is noted what the toolstack wants, from before its request is taken back until the domain ends: a life that fails
+/// in between must not cost it.
+const WISH: Key = Key {
+    kind: Key::WISH,
+    frontend: DomId(0),
+    handle: 0,
+    part: 0,
+};
+
+/// Wishes that outlive a life, and their names in a record. A reboot is not among them: any restart grants it.
+const LASTING: [(Shutdown, u64); 3] = [
+    (Shutdown::PowerOff, 0xd0ff_0ff0),
+    (Shutdown::Halt, 0x4a17_4a17),
+    (Shutdown::Crash, 0xc4a5_4c4a),
+];
+
+fn note<P: SharedPages>(host: &dyn Host<P>, wish: Shutdown) {
+    if let Some((_, name)) = LASTING.iter().find(|(lasting, _)| *lasting == wish)
+        && let Some(record) = host.keep(WISH, 8)
+    {
+        record.store_u64(0, *name);
+    }
+}
+
+/// What an earlier life was asked for and did not come to.
+pub(crate) fn noted<P: SharedPages>(host: &dyn Host<P>) -> Option<Shutdown> {
+    let record = host.kept(WISH).filter(|record| record.len() >= 8)?;
+    let name = record.load_u64(0);
+    let (wish, _) = LASTING.iter().find(|(_, lasting)| *lasting == name)?;
+    Some(*wish)
+}
+
+fn wish(request: &str) -> Option<Shutdown> {
+    match request {
+        "poweroff" => Some(Shutdown::PowerOff),
+        "reboot" => Some(Shutdown::Reboot),
+        "halt" => Some(Shutdown::Halt),
+        "crash" => Some(Shutdown::Crash),
+        _ => None,
+    }
+}
+
 /// Reads the request, if there is one, and takes it back as the protocol asks.
-pub(crate) async fn take<P: SharedPages>(store: &XenStore<P>) -> Option<Shutdown> {
+pub(crate) async fn take<P: SharedPages>(store: &XenStore<P>, host: &dyn Host<P>) -> Option<Shutdown> {
     let request = store
         .transact(4, async |transaction| {
             let request = transaction.read_text(SHUTDOWN).await?;
             if !request.is_empty() {
                 transaction.write(SHUTDOWN, "").await?;
+                if let Some(wish) = wish(&request) {
+                    note(host, wish);
+                }
             }
             Ok(request)
         })
         .await;
     match request.as_deref() {
-        Ok("poweroff") => Some(Shutdown::PowerOff),
-        Ok("reboot") => Some(Shutdown::Reboot),
-        Ok("halt") => Some(Shutdown::Halt),
-        Ok("crash") => Some(Shutdown::Crash),
         Ok("") | Err(XsError::NoEntry) => None,
-        Ok(other) => {
-            log::warn!("{SHUTDOWN}: \"{}\" is not supported", other.escape_default());
+        Ok(request) => wish(request).or_else(|| {
+            log::warn!("{SHUTDOWN}: \"{}\" is not supported", request.escape_default());
             None
-        }
+        }),
         Err(error) => {
             log::warn!("{SHUTDOWN}: {error}");
             None

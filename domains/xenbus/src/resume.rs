@@ -16,7 +16,7 @@ use crate::backend::{BACKEND, Backend};
 use crate::device::{Device, frontend_path};
 use crate::join::join_all;
 use crate::transcript::{self, Kept, Transcript};
-use crate::{DeviceClass, DeviceId, Nodes, Phase};
+use crate::{DeviceClass, DeviceId, Nodes, Phase, power};
 
 /// What the control plane needs of the machine: the time, and what survives.
 pub trait Host<P>: Clock + Survivors<Record = P> {}
@@ -38,6 +38,7 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
         if self.host.life() == 0 {
             return 0;
         }
+        self.shutdown.set(power::noted(self.host));
         let keys = self.host.keys();
         let mut resumed = Vec::new();
         for key in keys.iter().filter(|key| key.kind == Key::TRANSCRIPT) {

@@ -40,6 +40,8 @@ pub struct Key {
 impl Key {
     /// XenBus: what was read and published when a device connected.
     pub const TRANSCRIPT: u8 = 1;
+    /// XenBus: how the toolstack wants the domain to end.
+    pub const WISH: u8 = 2;
     /// The first kind that a device class may give its own meaning.
     pub const CLASS: u8 = 16;
 

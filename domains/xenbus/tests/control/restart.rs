@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use outrigger_xen::fake::{Crash, Domain, PortState};
-use outrigger_xen::{EventChannels, Key, Survivors};
+use outrigger_xen::{EventChannels, Key, Shutdown, Survivors};
 use outrigger_xenbus::State;
 
 use super::host::{DD, FE, Guest, Host, OTHER, connected, id, vbd};
@@ -280,5 +280,43 @@ fn a_failure_anywhere_is_not_seen() {
         }
         assert_eq!(lives, 1, "step {step}");
         step += 1;
+    }
+}
+
+/// What the toolstack wants of the domain is not forgotten because a life fails while it is asked for, or before it is obeyed.
+#[test]
+fn a_wish_outlives_a_life() {
+    let asked = |host: &Host| host.dom0.read("/local/domain/3/control/shutdown").unwrap();
+    for (wish, lasting) in [
+        ("poweroff", Some(Shutdown::PowerOff)),
+        ("halt", Some(Shutdown::Halt)),
+        ("crash", Some(Shutdown::Crash)),
+        // A restart is all that was asked for.
+        ("reboot", None),
+        ("nonsense", None),
+    ] {
+        let (mut host, _) = connected();
+        host.dom0.write("/local/domain/3/control/shutdown", wish).unwrap();
+        host.settle();
+        host.restart(true);
+        assert_eq!(host.backend.take_shutdown(), lasting, "{wish}");
+    }
+    for step in 1.. {
+        let (mut host, _) = connected();
+        host.dom0
+            .write("/local/domain/3/control/shutdown", "poweroff")
+            .unwrap();
+        dd(&host).crash_at(step);
+        let lives = settle(&mut host, 10);
+        assert_eq!(
+            host.backend.take_shutdown(),
+            Some(Shutdown::PowerOff),
+            "step {step}"
+        );
+        if lives == 0 {
+            assert!(step > 3, "{step} steps");
+            break;
+        }
+        assert_eq!(asked(&host), "", "step {step}");
     }
 }
