@@ -107,11 +107,14 @@ start:
     add     x0, x0, #:lo12:__bss_start
     adrp    x1, __bss_end
     add     x1, x1, #:lo12:__bss_end
-5:  cmp     x0, x1
-    b.hs    6f
-    stp     xzr, xzr, [x0], #16
-    b       5b
-6:
+    // Most of it are page tables: whole pages.
+5:  stp     xzr, xzr, [x0]
+    stp     xzr, xzr, [x0, #16]
+    stp     xzr, xzr, [x0, #32]
+    stp     xzr, xzr, [x0, #48]
+    add     x0, x0, #64
+    cmp     x0, x1
+    b.lo    5b
     mov     x0, x19
     mov     x1, x20
     mov     x29, #0

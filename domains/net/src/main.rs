@@ -29,7 +29,8 @@ fn run(mut machine: Machine) -> ! {
     stop_cards(&machine);
     let net: Net<'_, Xen, Card, Shared> = Net::new(machine.xen);
     let mut nics = 0;
-    let pages: Vec<DmaMemory<Shared>> = core::iter::from_fn(|| machine.dma.page()).take(BUFFERS).collect();
+    let mut pages: Vec<DmaMemory<Shared>> = Vec::with_capacity(BUFFERS);
+    pages.extend(core::iter::from_fn(|| machine.dma.page()).take(BUFFERS));
     net.add_buffers(pages.iter().map(|page| Buffer {
         gfn: page.memory.gfn(),
         memory: page.memory.clone(),

@@ -44,6 +44,14 @@ impl<M: SharedPages> Pool<M> {
         }
     }
 
+    /// Makes room for so many pages more.
+    pub fn reserve(&mut self, pages: usize) {
+        self.buffers.reserve_exact(pages);
+        self.free.reserve_exact(pages);
+        self.frames.reserve_exact(pages);
+        self.free_frames.reserve_exact(pages);
+    }
+
     /// Adds a page. There are at most 65,535.
     pub fn add(&mut self, buffer: Buffer<M>) {
         let Ok(number) = u16::try_from(self.buffers.len()) else {

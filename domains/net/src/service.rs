@@ -123,9 +123,10 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
     }
 
     /// Adds pages for frames. To be called before cards are added.
-    pub fn add_buffers(&self, buffers: impl IntoIterator<Item = Buffer<M>>) {
+    pub fn add_buffers(&self, buffers: impl ExactSizeIterator<Item = Buffer<M>>) {
         let state = &mut *self.state.borrow_mut();
-        buffers.into_iter().for_each(|buffer| state.pool.add(buffer));
+        state.pool.reserve(buffers.len());
+        buffers.for_each(|buffer| state.pool.add(buffer));
         if state.scratch.is_none() {
             state.scratch = state.pool.take();
         }

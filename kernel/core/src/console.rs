@@ -26,6 +26,8 @@ struct Console {
     /// Our copy of `out_prod`.
     prod: u32,
     lost: u32,
+    /// The reader is not told yet: guests wait to be served again.
+    quiet: bool,
     clock: &'static (dyn Clock + Sync),
 }
 
@@ -106,7 +108,10 @@ impl Console {
         } else {
             self.put(&line.bytes[..line.len]);
         }
-        send(self.port);
+        // Half a page of lines waits for nobody.
+        if !self.quiet || self.room() < OUT_SIZE / 2 {
+            send(self.port);
+        }
     }
 }
 
@@ -139,19 +144,30 @@ impl Log for Sink {
     fn flush(&self) {}
 }
 
-/// Starts the console and the log.
-pub(crate) fn init(page: Shared, port: Port, clock: &'static (dyn Clock + Sync)) {
+/// Starts the console and the log. `quiet`: its reader is told of what there is to read only when [`speak`] is called.
+pub(crate) fn init(page: Shared, port: Port, clock: &'static (dyn Clock + Sync), quiet: bool) {
     let prod = page.load_u32(OUT_PROD);
     *CONSOLE.lock() = Some(Console {
         page,
         port,
         prod,
         lost: 0,
+        quiet,
         clock,
     });
     // Fails only if there is a logger already, which would be this one.
     let _ = log::set_logger(&Sink);
     log::set_max_level(LevelFilter::Info);
+}
+
+/// From now on its reader is told of each line. On a machine with one processor to share, whoever is woken by a line takes it
+/// from whoever writes it.
+pub(crate) fn speak() {
+    if let Some(console) = CONSOLE.lock().as_mut()
+        && core::mem::take(&mut console.quiet)
+    {
+        send(console.port);
+    }
 }
 
 /// Writes all of `text`, waiting for the reader, but not for long: the domain is about to end.

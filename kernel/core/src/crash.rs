@@ -1,7 +1,7 @@
 //! For images of tests: lives that fail at random places. `crash=COUNT` on the command line: so many times in all, each a few
 //! milliseconds after a device or a guest has had something to say, at whatever instruction the program is then, in every
-//! way there is in turn; `crash=COUNT,WAY` in one way only. The first comes when a guest's device is connected: before that
-//! there is nobody who could notice.
+//! way there is in turn; `crash=COUNT,WAY` in one way only, and `crash=COUNT,WAY,MS` not before a life has lasted so many
+//! milliseconds. The first comes when a guest's device is connected: before that there is nobody who could notice.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,6 +20,8 @@ pub(crate) struct CrashPoints {
     facts: Facts<Shared>,
     count: u64,
     way: Option<u64>,
+    /// A life is spared until then.
+    spared: Instant,
     at: Option<Instant>,
     random: u64,
 }
@@ -43,14 +45,16 @@ pub(crate) fn is_wanted() -> bool {
 
 impl CrashPoints {
     /// As the command line's `crash` says; `None` if it says nothing that makes sense.
-    pub(crate) fn new(facts: Facts<Shared>, wanted: &str, seed: u64) -> Option<Self> {
-        let (count, way) = wanted.split_once(',').unwrap_or((wanted, ""));
+    pub(crate) fn new(facts: Facts<Shared>, wanted: &str, now: Instant) -> Option<Self> {
+        let mut numbers = wanted.split(',').map(|word| word.parse().ok());
+        let random = (now.0 ^ u64::from(facts.life()) << 32) | 1;
         Some(Self {
             facts,
-            count: count.parse().ok()?,
-            way: way.parse().ok(),
+            count: numbers.next()??,
+            way: numbers.next().flatten(),
+            spared: now.after(Duration::from_millis(numbers.next().flatten().unwrap_or(0))),
             at: None,
-            random: seed | 1,
+            random,
         })
     }
 
@@ -64,7 +68,7 @@ impl CrashPoints {
 
     /// The moment to fail at, from `now` on; soon, if it has come while the domain slept.
     pub(crate) fn next(&mut self, now: Instant, busy: bool) -> Option<Instant> {
-        let busy = busy && SERVING.load(Ordering::Relaxed);
+        let busy = busy && now >= self.spared && SERVING.load(Ordering::Relaxed);
         if self.at.is_none() && busy && self.facts.injected() < self.count {
             self.at = Some(now.after(self.random(LATEST)));
         }

@@ -46,12 +46,15 @@ impl DmaPool for Pool {
     fn page(&self) -> Option<DmaMemory<Shared>> {
         let mut ready = self.ready.borrow_mut();
         if ready.is_empty() {
-            let batch: Vec<Shared> = core::iter::from_fn(|| self.pages.take()).take(BATCH).collect();
-            let known = |page: &Shared| self.addresses.get(page.gfn());
+            let mut batch: Vec<(Shared, Option<u64>)> = Vec::with_capacity(BATCH);
+            batch.extend(core::iter::from_fn(|| self.pages.take()).take(BATCH).map(|page| {
+                let known = self.addresses.get(page.gfn());
+                (page, known)
+            }));
             let unknown: Vec<Shared> = batch
                 .iter()
-                .filter(|page| known(page).is_none())
-                .cloned()
+                .filter(|(_, known)| known.is_none())
+                .map(|(page, _)| page.clone())
                 .collect();
             let mut told = Vec::with_capacity(unknown.len());
             self.xen
@@ -59,8 +62,8 @@ impl DmaPool for Pool {
                 .bus_addresses(self.xen.domid, &unknown, |page| told.push(page));
             let mut told = told.into_iter();
             // The next to be handed out is the last.
-            ready.extend(batch.into_iter().map(|memory| {
-                let page = match known(&memory) {
+            ready.extend(batch.into_iter().map(|(memory, known)| {
+                let page = match known {
                     Some(frame) => DmaPage::mint(frame * PAGE_SIZE as u64, memory.gfn()),
                     None => {
                         let page = told.next().expect("one address a page");

@@ -125,7 +125,7 @@ pub(crate) fn start(device_tree: usize, is_first_life: bool) -> ! {
     let facts = Facts::<Shared>::at(arch::current::facts());
     let clock: &'static (dyn Clock + Sync) = Box::leak(Box::new(description.processor.clock()));
     let (page, port) = description.console;
-    console::init(page, port, clock);
+    console::init(page, port, clock, !is_first_life);
     set_log_level(description.command_line);
     restart::make_ready();
     let ended = (!is_first_life).then(|| note_end(&facts));
@@ -219,8 +219,7 @@ pub(crate) fn start(device_tree: usize, is_first_life: bool) -> ! {
     let dma = Box::leak(Box::new(Pool::new(xen, Box::leak(Box::new(pages)), addresses)));
     #[cfg(feature = "crash-points")]
     if let Some(wanted) = option(description.command_line, "crash") {
-        let seed = clock.now().0 ^ u64::from(facts.life()) << 32;
-        processor.crash_points = crate::crash::CrashPoints::new(facts, wanted, seed);
+        processor.crash_points = crate::crash::CrashPoints::new(facts, wanted, clock.now());
         if !xen.records.keys().is_empty() {
             crate::crash::begin();
         }

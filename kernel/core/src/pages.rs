@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use outrigger_xen::PAGE_SIZE;
 
-use crate::Shared;
+use crate::{Shared, arch};
 
 /// What is left.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Pages {
         self.next.set(at + PAGE_SIZE);
         // SAFETY: within what `new` was promised, and handed out once.
         unsafe {
-            core::ptr::write_bytes(at as *mut u8, 0, PAGE_SIZE);
+            arch::current::clear_page(at as *mut u8);
             Some(Shared::new(at, PAGE_SIZE))
         }
     }

@@ -1,11 +1,11 @@
 # Checks of restarts in place. The images of these scenarios fail when `crash=COUNT` says so, so many times in all, each time
 # soon after a device has interrupted.
 
-# failing COUNT NAME: the driver domain will fail so often.
+# failing WORDS NAME: the driver domain will fail so often, and how (kernel/core/src/crash.rs).
 failing() {
     config=/etc/xen/outrigger/$2.cfg
     grep -q ^cmdline "$config" || echo 'cmdline = ""' >>"$config"
-    sed -i "s/^cmdline = \"\(.*\)\"/cmdline = \"\1 crash=$1\"/" "$config"
+    sed -i "s/^cmdline = \"\(.*\)\"/cmdline = \"\1 crash=$1\"/; s/ crash=[^ ]* crash=/ crash=/" "$config"
 }
 
 # start_failing COUNT: the driver domain `block`.
@@ -20,23 +20,39 @@ start_failing_net() {
     start_both
 }
 
-# Two guests fetch a file from each other, over and over, and compare it, while the network domain fails COUNT times.
-fetch_through() {
-    GUEST_VIF=$(vif 2 xenbr0) guest net2 storm2 "$SMALL"
-    GUEST_VIF=$(vif 3 xenbr0) guest net3 storm3 "$SMALL"
-    finish net2 600
-    finish net3 600
-    restarts=$(xenstore-read "/local/domain/$(xl domid net)/data/restart/count")
-    say value net-restarts "$restarts"
-    [ "$restarts" -ge "$1" ]
+# The network domain alone.
+start_failing_net_alone() {
+    failing "$1" net
+    xl create /etc/xen/outrigger/net.cfg
+    wait_for 20 said net ready
 }
 
+# fetch_through COUNT [JOB SECONDS]: two guests fetch a file from each other, over and over, and compare it, while the
+# network domain fails COUNT times.
+fetch_through() {
+    GUEST_VIF=$(vif 2 xenbr0) guest net2 "${2:-storm}2" "$SMALL"
+    GUEST_VIF=$(vif 3 xenbr0) guest net3 "${2:-storm}3" "$SMALL"
+    finish net2 "${3:-600}"
+    finish net3 "${3:-600}"
+    say value net-restarts "$(lives net)"
+    has_lived "$1" net
+    in_every_way net
+}
+
+# lives [NAME]: how often it has begun again.
 lives() {
-    xenstore-read "/local/domain/$(xl domid block)/data/restart/count" 2>/dev/null || echo 0
+    xenstore-read "/local/domain/$(xl domid "${1:-block}")/data/restart/count" 2>/dev/null || echo 0
 }
 
 has_lived() {
-    [ "$(lives)" -ge "$1" ]
+    [ "$(lives "$2")" -ge "$1" ]
+}
+
+# in_every_way NAME: it has failed in every way that there is.
+in_every_way() {
+    for kind in "crash point" "data abort" "instruction abort" "stuck for" "stack overflow" "allocation"; do
+        said "$1" "$kind"
+    done
 }
 
 # The same domain goes on, and says so; a guest that uses its disk meanwhile notices nothing.
@@ -45,7 +61,7 @@ reboot_in_place() {
     xl reboot block
     # It may fail on purpose before it has obeyed, which is a restart, too.
     wait_for 20 said block "asked to shut down (Reboot)"
-    wait_for 20 has_lived 1
+    wait_for 20 has_lived 1 block
     [ "$(xl domid block)" = "$before" ]
 }
 
@@ -54,17 +70,74 @@ verify_through() {
     guest verifier "${2:-verify}" "$LARGE" "$(disk virtio1 xvda w)"
     finish verifier "${3:-600}"
     say value restarts "$(lives)"
-    has_lived "$1"
-    for kind in "crash point" "data abort" "instruction abort" "stuck for" "stack overflow" "allocation"; do
-        said block "$kind"
-    done
+    has_lived "$1" block
+    in_every_way block
 }
 
-# No device, no node, and the same domain.
+# nothing_left [NAME]: no device, no node, and the same domain.
 nothing_left() {
-    wait_for 20 no_devices
+    wait_for 20 no_devices "${1:-block}"
 }
 
 no_devices() {
-    ! xenstore-ls "/local/domain/$(xl domid block)/backend/vbd" | grep -q state
+    ! xenstore-ls "/local/domain/$(xl domid "$1")/backend" | grep -q state
+}
+
+# holdings NAME: what a driver domain without devices holds, and who could not die because it holds something of theirs, as
+# Xen and XenStore count it.
+holdings() {
+    held_by=$(xl domid "$1")
+    xl dmesg -c >/dev/null
+    xl debug-keys e
+    xl debug-keys g
+    xl dmesg | tr -d '\r' >/tmp/dmesg
+    echo "domains: $(($(xl list | wc -l) - 1))"
+    echo "memory: $(xl list "$1" | awk 'NR == 2 { print $3 }') MiB"
+    echo "ports: $(awk -v of="information for domain $held_by:" '
+        /Event channel information/ { ours = index($0, of) }
+        ours && /\[[01]\// { ports++ }
+        END { print ports }' /tmp/dmesg)"
+    echo "grants: $(awk -v of="remote d$held_by " '
+        /grant-table for remote/ { ours = index($0 " ", of) }
+        ours && /maptrack/ { print }
+        ours && /^\(XEN\) \[0x/ { grants++ }
+        END { print grants + 0, "in use" }' /tmp/dmesg | sed 's/(XEN) *//' | tr '\n' ' ')"
+    echo "nodes: $(xenstore-ls "/local/domain/$held_by" | wc -l)"
+}
+
+# note_holdings NAME: of a domain that has failed once.
+note_holdings() {
+    holdings "$1" | tee "/tmp/holdings.$1"
+    # One that counts nothing proves nothing.
+    grep -q "ports: [1-9]" "/tmp/holdings.$1"
+    grep -q "grants: .*maptrack" "/tmp/holdings.$1"
+}
+
+# same_holdings NAME: not one of anything more than then.
+same_holdings() {
+    holdings "$1" | tee /tmp/holdings
+    cmp "/tmp/holdings.$1" /tmp/holdings
+}
+
+# What they hold after one failure, by the same guests as after a thousand.
+block_once() {
+    start_failing 1
+    guest verifier verify "$LARGE" "$(disk virtio1 xvda w)"
+    finish verifier 600
+    has_lived 1 block
+    nothing_left
+    note_holdings block
+    shut_down
+}
+
+net_once() {
+    start_failing_net_alone 1
+    GUEST_VIF=$(vif 2 xenbr0) guest net2 storm2 "$SMALL"
+    GUEST_VIF=$(vif 3 xenbr0) guest net3 storm3 "$SMALL"
+    finish net2 600
+    finish net3 600
+    has_lived 1 net
+    nothing_left net
+    note_holdings net
+    shut_down_net
 }

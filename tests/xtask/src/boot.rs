@@ -147,11 +147,13 @@ pub fn test() -> Result<(usize, usize)> {
     run_all(&tested)
 }
 
-/// Boots what takes too long for `test`: a thousand failures.
-pub fn soak() -> Result<()> {
-    let soak = [&scenarios::SOAK];
-    build_failing(&soak)?;
-    match run_all(&soak)? {
+/// Boots what takes too long for `test`, a thousand failures of each class; or only the scenarios called `names`.
+pub fn soak(names: &[String]) -> Result<()> {
+    let wanted = |scenario: &&Scenario| names.is_empty() || names.iter().any(|name| name == scenario.name);
+    let soaks: Vec<&Scenario> = scenarios::SOAKS.iter().filter(wanted).collect();
+    build_failing(&soaks)?;
+    match run_all(&soaks)? {
+        (0, 0) => bail!("there is no such scenario"),
         (_, 0) => Ok(()),
         (_, failed) => bail!("{failed} checks failed"),
     }

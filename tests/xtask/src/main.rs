@@ -38,8 +38,11 @@ enum Command {
     Demo,
     /// Check the rules of the house, run the host tests of every crate, then the boot tests on real Xen
     Test,
-    /// Boot a driver domain that fails a thousand times under a guest that checks every block
-    Soak,
+    /// Boot driver domains that fail a thousand times under guests that check every block and every file
+    Soak {
+        /// restart-soak (block), restart-soak-net
+        names: Vec<String>,
+    },
     /// Download everything into the user's cache now, so that later commands need no network
     Fetch,
     /// Build driver-domain images for the guest target into `target/images`
@@ -79,7 +82,7 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Demo => boot::demo(),
         Command::Test => return test::everything(),
-        Command::Soak => boot::soak(),
+        Command::Soak { names } => boot::soak(&names),
         Command::Fetch => fetch::everything(),
         Command::Image { names } => image::build_named(&names).map(drop),
         Command::Outrigger => dom0_program::outrigger().map(|program| println!("{}", program.display())),

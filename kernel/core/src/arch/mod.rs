@@ -7,6 +7,7 @@
 //! * `mmio` – single register accesses; `barrier` – what orders them against memory;
 //! * `memory` – which pages are mapped, and how;
 //! * `restart` – how a life ends and the next begins; `facts` – where it finds what it must know; `Backtrace`, `alive`.
+//! * `clear_page` – zeroes;
 //! * `sum_blocks`, `copy_bytes` – the sum of the words of `BLOCK`s of bytes, and a copy, of memory that is not Rust's;
 //!
 //! x86_64 (a PV guest, ARCHITECTURE "the seam to x86_64") comes as a second folder here.

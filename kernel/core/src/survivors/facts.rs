@@ -215,7 +215,7 @@ impl<P: SharedPages> Facts<P> {
     /// The ports that are ours.
     pub(crate) fn ports(&self) -> impl Iterator<Item = Port> {
         let words = (0..64).map(|word| (word, self.get(at::PORTS + word)));
-        words.flat_map(|(word, bits)| {
+        words.filter(|(_, bits)| *bits != 0).flat_map(|(word, bits)| {
             let bits = (0..64).filter(move |bit| bits >> bit & 1 != 0);
             bits.map(move |bit| Port(word as u32 * 64 + bit))
         })

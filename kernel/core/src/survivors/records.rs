@@ -55,10 +55,12 @@ impl<P: SharedPages> Records<P> {
 
     fn entry(&self, entry: usize) -> Option<Result<(Key, Range<usize>), Unsound>> {
         let at = entry * ENTRY;
-        let [bits, place, check] = [0, 8, 16].map(|word| self.memory.load_u64(at + word));
+        // Most are empty, and all of them are looked at.
+        let bits = self.memory.load_u64(at);
         if bits == 0 {
             return None;
         }
+        let [place, check] = [8, 16].map(|word| self.memory.load_u64(at + word));
         let (start, len) = ((place >> 32) as usize, place as u32 as usize);
         let within = start >= HEAP && start.is_multiple_of(8) && start + len <= self.memory.len();
         Some(match Key::from_bits(bits) {

@@ -96,12 +96,12 @@ second() {
     ip link set eth1 up
 }
 
-# storm OWN OTHER: fetches the other's file over and over, and each time all of it is right.
+# storm OWN OTHER ROUNDS: fetches the other's file over and over, and each time all of it is right.
 storm() {
     net_up "$1"
     serve
     reach "10.0.2.${2}0"
-    for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    for round in $(seq "$3"); do
         fetch "10.0.2.${2}0"
     done
     echo done >/tmp/www/done

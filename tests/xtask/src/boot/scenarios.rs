@@ -144,17 +144,37 @@ pub fn is_failing(scenario: &Scenario) -> bool {
     scenario.name.starts_with("restart")
 }
 
-/// The same, a thousand times.
-pub const SOAK: Scenario = Scenario {
+/// What `cargo xtask soak` boots.
+pub const SOAKS: &[Scenario] = &[SOAK, SOAK_NET];
+
+/// A thousand failures.
+const SOAK: Scenario = Scenario {
     name: "restart-soak",
     checks: &[
+        "what is held after one failure",
         "driver domain ready",
         "fio verify through 1000 failures of every kind",
         "nothing is left behind",
+        "what is held after 1000 failures",
         "xl shutdown of the driver domain",
     ],
     timeout: Duration::from_secs(3600),
     ..RESTART
+};
+
+/// The same of the network.
+const SOAK_NET: Scenario = Scenario {
+    name: "restart-soak-net",
+    checks: &[
+        "what is held after one failure",
+        "driver domain ready",
+        "files fetched through 1000 failures of every kind",
+        "nothing is left behind",
+        "what is held after 1000 failures",
+        "xl shutdown of the network domain",
+    ],
+    timeout: Duration::from_secs(3600),
+    ..NET
 };
 
 /// A network domain that fails under two guests, on a machine with the other interrupt controller.

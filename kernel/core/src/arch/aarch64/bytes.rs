@@ -2,6 +2,8 @@
 
 use core::arch::{asm, global_asm};
 
+use outrigger_xen::PAGE_SIZE;
+
 global_asm!(include_str!("../../../../../boot/aarch64/memory.S"), options(raw));
 
 /// Bytes of a block.
@@ -84,4 +86,42 @@ unsafe extern "C" {
 pub(crate) unsafe fn copy_bytes(to: *mut u8, from: *const u8, len: usize) {
     // SAFETY: memory.S reads and writes what it is told to, which the caller vouches for.
     unsafe { outrigger_copy(to, from, len) };
+}
+
+/// Fills a page with zeroes: by cache lines, where the processor can (`DC ZVA`), in a tenth of the instructions that a loop of
+/// stores takes. A life begins with a thousand pages.
+///
+/// # Safety
+/// The page at `at` is mapped as normal memory, and nobody else's.
+pub(crate) unsafe fn clear_page(at: *mut u8) {
+    let lines: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, dczid_el0", out(reg) lines, options(nomem, nostack, preserves_flags)) };
+    /// Not allowed here.
+    const PROHIBITED: u64 = 1 << 4;
+    let line = 4 << (lines & 15);
+    if lines & PROHIBITED != 0 || 4 * line > PAGE_SIZE {
+        // SAFETY: the caller's promise.
+        return unsafe { core::ptr::write_bytes(at, 0, PAGE_SIZE) };
+    }
+    // SAFETY: writes only what the caller vouches for; a page is whole lines, and four times as many as some power of two.
+    unsafe {
+        asm!(
+            "2:",
+            "dc zva, {at}",
+            "add {at}, {at}, {line}",
+            "dc zva, {at}",
+            "add {at}, {at}, {line}",
+            "dc zva, {at}",
+            "add {at}, {at}, {line}",
+            "dc zva, {at}",
+            "add {at}, {at}, {line}",
+            "cmp {at}, {end}",
+            "b.lo 2b",
+            at = inout(reg) at => _,
+            line = in(reg) line,
+            end = in(reg) at.wrapping_add(PAGE_SIZE),
+            options(nostack)
+        );
+    }
 }

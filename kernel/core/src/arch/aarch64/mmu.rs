@@ -107,11 +107,16 @@ impl Mmu {
                 continue;
             }
             let level3 = self.child(level2, index(at, 2))?;
-            let page = &mut self.tables[level3].0[index(at, 3)];
-            if *page == 0 {
-                *page = at | usage.attributes() | TABLE_OR_PAGE;
+            let table_ends = end.min((at & !(BLOCK - 1)) + BLOCK);
+            for page in &mut self.tables[level3].0[index(at, 3)..] {
+                if at == table_ends {
+                    break;
+                }
+                if *page == 0 {
+                    *page = at | usage.attributes() | TABLE_OR_PAGE;
+                }
+                at += PAGE;
             }
-            at += PAGE;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ mod timer;
 mod watchdog;
 
 pub(crate) use backtrace::Backtrace;
-pub(crate) use bytes::{BLOCK, copy_bytes, sum_blocks};
+pub(crate) use bytes::{BLOCK, clear_page, copy_bytes, sum_blocks};
 pub(crate) use entry::{replace, restart};
 pub(crate) use hypercall::hypercall;
 pub(crate) use machine::{describe, facts};

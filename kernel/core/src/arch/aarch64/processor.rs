@@ -10,10 +10,10 @@ use outrigger_xen::{Clock, Cpu, Instant, Wake};
 use super::gic::{Gic, Priority, Trigger};
 use super::timer::{self, Timer};
 use super::watchdog;
-use crate::Shared;
 #[cfg(feature = "crash-points")]
 use crate::crash::CrashPoints;
 use crate::survivors::facts::Facts;
+use crate::{Shared, console};
 
 /// Clock, interrupt controller, and what is bound to it.
 pub struct Processor {
@@ -191,6 +191,7 @@ impl Cpu for Processor {
     }
 
     fn be_watched(&mut self) {
+        console::speak();
         self.watched = true;
         self.watch(Wake::default());
     }
