@@ -179,11 +179,12 @@ impl Runner {
             }
             Backend::LinuxDomain(machine, mib) => {
                 let built = domains::build(machine, &base, dir, "images")?;
-                linux_domain::take_place(&built, mib)?;
+                let names = linux_domain::take_place(&built, mib)?;
                 archive.files_from(&built, DEFAULT_DEST)?;
-                let ramdisk = self.sources.linux_domain(&self.scripts, scenario.has_network())?;
-                fs::write(built.join("linux-domain.cpio"), &ramdisk)?;
-                archive.file(linux_domain::RAMDISK, &ramdisk)?;
+                for name in names {
+                    let ramdisk = self.sources.linux_domain(&self.scripts, name == "net")?;
+                    archive.file(&linux_domain::ramdisk(&name), &ramdisk)?;
+                }
                 ("linux-domain", fs::read(built.join("host.dtb"))?)
             }
         };
