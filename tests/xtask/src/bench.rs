@@ -34,7 +34,7 @@ pub enum Subject {
     /// The cost over the size of a block or a packet, and the depth of a queue
     Sizes(sweep::Options),
     /// The cost over the number of guests, one to sixteen
-    Guests(sweep::Options),
+    Guests(sweep::GuestOptions),
     /// The same as `block` and `net`, on two processors in the host's time
     Cores(cores::Options),
     /// How much of a disk's own speed reaches a guest

@@ -41,6 +41,21 @@ pub fn run(options: &Options) -> Result<()> {
         };
         blocks.measure(&runner, &scenario, &additions, peer)
     })?;
+    let facts = Facts::gather(&runner, options.rounds)?;
+    let provenance = provenance("cores", &disks.ours.values, &facts)?;
+    let provenance = provenance.replace(
+        "one processor, 4 ns an instruction",
+        "two processors, each a thread of the host",
+    );
+    let mut text = format!(
+        "# Cores: the same on two processors, in the host's time\n\n{provenance}\nNo instructions are counted here, and the host \
+         has other things to do: the spread is part of the figure. The ratios are to be compared with those of the same rows \
+         above.\n\n## block\n\n{}",
+        table(&HEADS, &block::report::throughput(&disks)?)
+    );
+    // What there is, should the rest fail.
+    publish(&text)?;
+
     let jobs = net::JOBS.into_iter().filter(|(_, job)| NET.contains(&job.name));
     let packets = net::Plan::new(jobs.collect(), options.rounds);
     let additions = in_host_time(packets.additions(&runner)?);
@@ -51,18 +66,10 @@ pub fn run(options: &Options) -> Result<()> {
     };
     let nets = one_by_one(|peer| packets.measure(&runner, &net::scenario(peer, names), &additions, peer))?;
 
-    let page = [
-        "# Cores: the same on two processors, in the host's time\n\n",
-        &provenance("cores", &disks.ours.values, &Facts::gather(&runner, options.rounds)?)?
-            .replace("one processor, 4 ns an instruction", "two processors, each a thread of the host"),
-        "\nNo instructions are counted here, and the host has other things to do: the spread is part of the figure. The          ratios are to be compared with those of the same rows above.\n\n## block\n\n",
-        &table(&HEADS, &block::report::throughput(&disks)?),
-        "\n## net\n\n",
-        &table(&HEADS, &net::report::throughput(&nets)?),
-    ]
-    .concat();
-    println!("{page}");
-    publish(&page)
+    text += "\n## net\n\n";
+    text += &table(&HEADS, &net::report::throughput(&nets)?);
+    println!("{text}");
+    publish(&text)
 }
 
 fn in_host_time(additions: Additions) -> Additions {

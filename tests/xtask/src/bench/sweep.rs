@@ -25,6 +25,16 @@ pub struct Options {
     pub rounds: u32,
 }
 
+/// What to measure, and how far.
+#[derive(Clone, Debug, Args)]
+pub struct GuestOptions {
+    #[command(flatten)]
+    options: Options,
+    /// Most guests at once; the machine needs some 6 GiB of the host's memory for sixteen
+    #[arg(long, default_value_t = 16)]
+    most: usize,
+}
+
 /// Guests at once.
 const GUESTS: [usize; 5] = [1, 2, 4, 8, 16];
 /// RAM of a machine with sixteen guests, in MiB: fio's guests take 320, the network's 128.
@@ -80,14 +90,14 @@ fn disk() -> [Disk; 2] {
 }
 
 /// Disk jobs of several guests together.
-fn disks() -> [Disk; 2] {
+fn disks(most: usize) -> [Disk; 2] {
     let of = |name: &str, told, fio| {
-        GUESTS
-            .map(|guests| {
-                let job = disk_job(format!("{name}-{guests}"), told, fio, guests);
-                (guests.to_string(), job)
-            })
-            .into()
+        let points = GUESTS.into_iter().filter(|guests| *guests <= most);
+        let jobs = points.map(|guests| {
+            let job = disk_job(format!("{name}-{guests}"), told, fio, guests);
+            (guests.to_string(), job)
+        });
+        jobs.collect()
     };
     [
         (
@@ -131,8 +141,9 @@ pub fn sizes(options: &Options) -> Result<()> {
     )
 }
 
-/// Measures up to sixteen guests at once.
-pub fn guests(options: &Options) -> Result<()> {
+/// Measures up to sixteen guests at once, or as many as `most` says.
+pub fn guests(options: &GuestOptions) -> Result<()> {
+    let GuestOptions { options, most } = options;
     image::build_named(&["block".to_owned(), "net".to_owned()])?;
     let runner = Runner::prepare()?;
     let names = Three {
@@ -141,7 +152,7 @@ pub fn guests(options: &Options) -> Result<()> {
         ours: "bench-guests-ours",
     };
     let [disk_mib, net_mib] = MIB;
-    let (mut text, values) = disk_series(&runner, names, disks(), Some(disk_mib), options.rounds)?;
+    let (mut text, values) = disk_series(&runner, names, disks(*most), Some(disk_mib), options.rounds)?;
     let title = "Guests: one to sixteen";
     page(title, "guests", &runner, options, &values, &text)?;
     let names = Three {
@@ -149,7 +160,13 @@ pub fn guests(options: &Options) -> Result<()> {
         linux_domain: "bench-net-guests-linux-domain",
         ours: "bench-net-guests-ours",
     };
-    text += &net_series(&runner, names, &net::by_guests(), Some(net_mib), options.rounds)?;
+    text += &net_series(
+        &runner,
+        names,
+        &net::by_guests(*most),
+        Some(net_mib),
+        options.rounds,
+    )?;
     page(title, "guests", &runner, options, &values, &text)
 }
 
@@ -300,12 +317,12 @@ mod tests {
 
     #[test]
     fn no_two_jobs_have_one_name() {
-        let disks = disk().into_iter().chain(disks());
+        let disks = disk().into_iter().chain(disks(16));
         let mut names: Vec<String> = disks
             .flat_map(|(.., points)| points)
             .map(|(_, job)| job.name)
             .collect();
-        let nets = net::by_size().into_iter().chain(net::by_guests());
+        let nets = net::by_size().into_iter().chain(net::by_guests(16));
         names.extend(
             nets.flat_map(|series| series.points)
                 .map(|(.., job)| job.name.to_owned()),
@@ -320,13 +337,21 @@ mod tests {
 
     #[test]
     fn guests_at_once_are_the_points() {
-        for (.., points) in disks() {
-            let said = points.iter().map(|(point, job)| (point.clone(), job.guests));
-            assert!(said.eq(GUESTS.map(|guests| (guests.to_string(), guests))));
-        }
-        for series in net::by_guests() {
-            let said = series.points.iter().map(|(point, ..)| *point);
-            assert!(said.eq(GUESTS.map(|guests| guests.to_string())));
+        for (most, wanted) in [(16, &GUESTS[..]), (8, &GUESTS[..4])] {
+            let wanted = || wanted.iter().map(usize::to_string);
+            for (.., points) in disks(most) {
+                assert!(points.iter().map(|(_, job)| job.guests.to_string()).eq(wanted()));
+                assert!(points.into_iter().map(|(point, _)| point).eq(wanted()));
+            }
+            for series in net::by_guests(most) {
+                assert!(
+                    series
+                        .points
+                        .into_iter()
+                        .map(|(point, ..)| point.to_owned())
+                        .eq(wanted())
+                );
+            }
         }
     }
 }
