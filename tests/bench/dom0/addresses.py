@@ -7,6 +7,7 @@
 # these for each 2 MiB, the unit in which Xen hands out memory, without addresses. They are put in here: each unit is granted
 # to Dom0, which maps one page of it and asks Xen (`xl debug-keys g`) for the machine address of what is mapped.
 import ctypes
+import itertools
 import os
 import re
 import struct
@@ -68,7 +69,9 @@ def machine_pages(first, count):
 
 def tree():
     """A page of the domain's memory with the beginning of its device tree, and the tree's length."""
-    for page in range(RAM + mib * 256 - 1, RAM, -1):
+    # xl puts it behind the ramdisk: 128 MiB from the beginning if there is so much, at the end otherwise.
+    end = RAM + mib * 256
+    for page in itertools.chain(range(RAM + 0x8000, end), range(end - 1, RAM, -1)):
         number = (ctypes.c_uint64 * 1)(page)
         errors = (ctypes.c_int * 1)()
         mapped = pointer(

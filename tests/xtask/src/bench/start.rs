@@ -24,7 +24,7 @@ pub struct Options {
 }
 
 /// MiB with which Linux is tried, until it does not serve any more. Ours is what its configuration says.
-const TRIED_MIB: [&str; 4] = ["96", "84", "76", "72"];
+const TRIED_MIB: [&str; 3] = ["96", "84", "76"];
 
 const CLASSES: [&str; 2] = ["block", "net"];
 
