@@ -142,9 +142,11 @@ impl<'h, H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'h, H, D, M> {
         state.sense(self.hv);
         state.submit();
         state.reap(self.hv);
+        let answered = !state.answerable.is_empty();
         state.respond(self.hv);
         TurnOutcome {
             other_events,
+            answered,
             ..state.settle(self.hv)
         }
     }
@@ -357,6 +359,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             more_work,
             deadline: devices.chain(patience).chain(self.retry).min(),
             other_events: false,
+            answered: false,
             poke: core::mem::take(&mut self.poke),
         }
     }

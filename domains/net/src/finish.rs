@@ -145,6 +145,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                 .chain(own_deadline)
                 .min(),
             other_events: false,
+            answered: false,
             poke: core::mem::take(&mut self.poke),
         }
     }

@@ -186,9 +186,11 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
         if !state.batch.waiting.is_empty() {
             state.begin_waiting(now);
         }
+        let answered = !state.touched.is_empty();
         state.respond(hv);
         TurnOutcome {
             other_events,
+            answered,
             ..state.settle()
         }
     }

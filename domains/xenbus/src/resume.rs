@@ -144,6 +144,17 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
         }
     }
 
+    /// Says, in the log, how long after the last life's end the first guest was answered.
+    pub fn note_first_answer(&self) {
+        if let Some(ended) = self.host.ended() {
+            let pause = self.host.now().since(ended.at).as_micros();
+            log::info!(
+                "restart {}: the first answer came after {pause} us",
+                self.host.life()
+            );
+        }
+    }
+
     /// Unmaps some of what an earlier life had mapped and nobody has claimed, once it is time; when there is more to do.
     pub fn sweep(&self) -> Option<Instant> {
         let at = self.sweep_at.get()?;

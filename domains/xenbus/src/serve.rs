@@ -18,6 +18,8 @@ pub struct TurnOutcome {
     pub deadline: Option<Instant>,
     /// Events came for ports that are no ring's: the console's or XenStore's.
     pub other_events: bool,
+    /// Some guest was answered.
+    pub answered: bool,
     /// The control plane has something to see.
     pub poke: bool,
 }
@@ -52,12 +54,16 @@ pub fn serve<P: SharedPages, H: Host<P> + EventChannels>(
     let mut control_plane = pin!(control.run());
     let mut wake = Wake::default();
     let mut look = true;
+    let mut answered = false;
     loop {
         // The event bitmap is cheaper to look at than the interrupt that announces it.
         wake.events = true;
         let turn = service.turn(wake);
         if turn.poke {
             control.poke();
+        }
+        if turn.answered && !core::mem::replace(&mut answered, true) {
+            control.note_first_answer();
         }
         look |= turn.other_events && store.poll();
         let update_at = update.as_ref().and_then(Update::deadline);

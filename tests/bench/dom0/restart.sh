@@ -7,11 +7,17 @@ killall tail 2>/dev/null
 pauses() {
     sed -n 's/.* served again after \([0-9]*\) us.*/\1/p' "$(log_of "$1")" | tr -d '\r' | sort -n
 }
+# answers NAME: from each fault until some guest was answered, sorted.
+answers() {
+    sed -n 's/.*first answer came after \([0-9]*\) us.*/\1/p' "$(log_of "$1")" | tr -d '\r' | sort -n
+}
 # report NAME CASE: how often NAME failed, and what guest `waits` waited.
 report() {
     say value "$2/restarts" "$(pauses "$1" | wc -l)"
     say value "$2/pause-max" "$(pauses "$1" | tail -n 1)"
     say value "$2/pause-mean" "$(pauses "$1" | awk '{ sum += $1 } END { if (NR) print int(sum / NR) }')"
+    say value "$2/answer-max" "$(answers "$1" | tail -n 1)"
+    say value "$2/answer-mean" "$(answers "$1" | awk '{ sum += $1 } END { if (NR) print int(sum / NR) }')"
     sed -n "s/^@$TOKEN \(value \)/\1$2\//p" "$(log_of waits)" | tr -d '\r' | while read -r line; do say "$line"; done
 }
 # The guest's start and its measurement; whoever looks meanwhile takes the processor that is measured.
