@@ -23,10 +23,10 @@ serve() {
     rm -f "$(log_of "$1")" # of an earlier one of this name
     case $BACKEND in
     linux) ;;
-    linux-domain) create_linux_domain "$1" ;;
+    linux-domain) create_linux_domain "$1" || return 1 ;;
     *)
         xl create "/etc/xen/outrigger/$1.cfg"
-        wait_for 20 said "$1" ready
+        wait_for 20 said "$1" ready || return 1
         ;;
     esac
     [ "$BACKEND" = linux ] || say value memory "$(mib_of "$1")"

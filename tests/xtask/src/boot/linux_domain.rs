@@ -54,7 +54,7 @@ fn configuration(ours: &str, name: &str, mib: u32) -> String {
     let mut text: String = kept.flat_map(|line| [line, "\n"]).collect();
     text += &format!(
         "kernel = \"/images/linux\"\nramdisk = \"/{ramdisk}\"\nmemory = {mib}\nmaxmem = {mib}\n\
-         extra = \"console=hvc0 cma=0 loglevel=5 swiotlb={BOUNCE_SLOTS},force\"\n",
+         extra = \"console=hvc0 cma=0 loglevel=5 panic=-1 swiotlb={BOUNCE_SLOTS},force\"\n",
         ramdisk = ramdisk(name)
     );
     text
