@@ -111,7 +111,7 @@ pub fn run(options: &Options) -> Result<()> {
             ]);
         };
         add(
-            "least memory that it serves with",
+            "least memory of those tried that it serves with",
             said(&theirs, "least")?,
             said(&ours, "least")?,
             "MiB",
