@@ -44,6 +44,7 @@ pub mod segment;
 mod sense;
 mod service;
 mod set;
+mod store;
 mod switch;
 mod table;
 mod told;

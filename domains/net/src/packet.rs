@@ -30,6 +30,8 @@ pub const TCP: u8 = 6;
 /// See [`TCP`].
 pub const UDP: u8 = 17;
 
+const UDP_HLEN: usize = 8;
+
 /// An Ethernet address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);
@@ -120,7 +122,8 @@ fn be16(head: &[u8], at: usize) -> Option<u16> {
 }
 
 impl Packet {
-    /// Looks at `head`, the frame's first bytes: all of it, or [`HEAD_BYTES`]. `None` if not even an Ethernet header is
+    /// Looks at `head`, the frame's first bytes: all of it, or [`HEAD_BYTES`], or so many that it [is complete][Self::is_complete].
+    /// `None` if not even an Ethernet header is
     /// there.
     #[inline]
     pub fn peek(head: &[u8]) -> Option<Self> {
@@ -148,6 +151,22 @@ impl Packet {
             payload,
             network: network.unwrap_or(Network::Other),
         })
+    }
+
+    /// Whether `head`, which this was read from, surely has all headers that are looked at.
+    #[inline]
+    pub fn is_complete(&self, head: &[u8]) -> bool {
+        match self.network {
+            Network::Arp { .. } => true,
+            Network::Other => !self.is_internet(),
+            Network::Ip(ip) => match (ip.protocol, ip.transport) {
+                (UDP, Some(at)) => at + UDP_HLEN <= head.len(),
+                (TCP, Some(at)) => head
+                    .get(at + 12)
+                    .is_some_and(|words| at + 4 * usize::from(words >> 4) <= head.len()),
+                _ => false,
+            },
+        }
     }
 
     /// Whether the ethertype is IPv4, IPv6 or ARP.

@@ -5,14 +5,14 @@
 
 use outrigger_devices::{Gso, NetDevice, RxChecksum};
 use outrigger_ring::SharedPages;
-use outrigger_xen::{CopyOp, CopySide, Hypervisor, Instant, PAGE_SIZE};
+use outrigger_xen::{CopySide, Hypervisor, Instant, PAGE_SIZE};
 
-use crate::batch::{Origin, Purpose, Source};
+use crate::batch::{Origin, Source};
 use crate::checksum::Sum;
 use crate::counters::Drop;
 use crate::own::Crossing;
 use crate::packet::{ETH_HLEN, HEAD_BYTES, Network, Packet, TCP};
-use crate::pool::{MAX_PIECES, Piece};
+use crate::pool::MAX_PIECES;
 use crate::queue::{Notes, told};
 use crate::service::State;
 use crate::switch::{MAX_VIFS, Targets};
@@ -66,6 +66,10 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
 
     fn route<H: Hypervisor<Pages = P>>(&mut self, hv: &H, at: usize, now: Instant) -> Result<(), Drop> {
         let (mut head, mut packet) = self.head(at).ok_or(Drop::Malformed)?;
+        let incoming = &self.batch.incoming[at];
+        if incoming.stored < incoming.len.min(HEAD_BYTES) && !packet.is_complete(head.bytes()) {
+            (head, packet) = self.fetch_headers(hv, at)?;
+        }
         let mut targets = match self.batch.incoming[at].origin {
             Origin::Guest { vif: port, .. } | Origin::Own { port } => {
                 self.switch.route_guest(port, &packet, head.bytes(), now)?
@@ -303,69 +307,6 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             Err(overflow) => {
                 vif.break_off(overflow.into());
                 self.poke = true;
-            }
-        }
-        true
-    }
-
-    /// Plans to have all of a frame in our pages. False if there is no memory.
-    fn store_rest<H: Hypervisor<Pages = P>>(&mut self, hv: &H, at: usize) -> bool {
-        let incoming = self.batch.incoming[at];
-        let parts = self.batch.granted(&incoming, incoming.stored);
-        incoming.stored == incoming.len
-            || self
-                .pool
-                .extend(incoming.frame, parts.map(|part| part.len.into()))
-                && self.copy_in(hv, at, incoming.stored, incoming.len)
-    }
-
-    /// Plans to copy the bytes `start..end` of a guest's frame into our pages, where they have a place.
-    pub(crate) fn copy_in<H: Hypervisor<Pages = P>>(
-        &mut self,
-        hv: &H,
-        at: usize,
-        start: usize,
-        end: usize,
-    ) -> bool {
-        let incoming = self.batch.incoming[at];
-        let Origin::Guest { vif, .. } = incoming.origin else {
-            return false;
-        };
-        let Some(dom) = self.doms[vif] else { return false };
-        self.batch.make_room(hv);
-        let mut ours = [Piece::default(); MAX_PIECES];
-        let mut count = 0;
-        for (place, piece) in ours
-            .iter_mut()
-            .zip(self.pool.frame(incoming.frame).range(start, end))
-        {
-            *place = piece;
-            count += 1;
-        }
-        let mut ours = ours[..count].iter().copied();
-        let Some(mut to) = ours.next() else { return false };
-        let (mut skip, mut wanted) = (start, end - start);
-        for index in incoming.first_fragment..incoming.first_fragment + incoming.fragments {
-            let fragment = self.batch.fragments[index];
-            let here = skip.min(fragment.len.into());
-            skip -= here;
-            let mut offset = fragment.offset + here as u16;
-            let mut left = wanted.min(usize::from(fragment.len) - here) as u16;
-            wanted -= usize::from(left);
-            while left > 0 {
-                if to.len == 0 {
-                    let Some(next) = ours.next() else { return false };
-                    to = next;
-                }
-                let len = left.min(to.len);
-                let op = CopyOp {
-                    from: (CopySide::Granted(dom, fragment.gref), offset),
-                    to: (self.pool.side(to.page), to.offset),
-                    len,
-                };
-                self.batch.copy(op, Purpose::Store(at as u16));
-                (offset, left) = (offset + len, left - len);
-                (to.offset, to.len) = (to.offset + len, to.len - len);
             }
         }
         true

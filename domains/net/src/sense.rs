@@ -22,6 +22,9 @@ const PACKET_BUDGET: usize = 32;
 pub(crate) const WIRE_RESERVE: usize = 4;
 /// Most slots, besides: a packet may be refused after it has used up many.
 const SLOT_BUDGET: u32 = 128;
+/// Lengths of a first slot that is copied as a whole. From Ethernet's, IPv4's and TCP's least headers on it probably holds all
+/// there are; and it has to fit into the page of ours where a frame begins.
+const FIRST_SLOT: core::ops::RangeInclusive<u16> = 54..=PAGE_SIZE as u16 - FRAME_START;
 
 impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
     /// Each queue's turn: packets are taken and checked, and the copies of their heads planned.
@@ -141,7 +144,15 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             return;
         };
         // What probably goes to the wire is copied in one go. If it does not, it goes on from our pages.
-        let stored = if served.to_wire { len } else { len.min(HEAD_BYTES) };
+        // Of what does not, the first slot, for Xen's work is for each copy: it holds all headers, as a rule, and often the whole frame.
+        let first = self.batch.fragments[packet.first_fragment].len;
+        let stored = if served.to_wire {
+            len
+        } else if !served.splits_headers && FIRST_SLOT.contains(&first) {
+            first.into()
+        } else {
+            len.min(HEAD_BYTES)
+        };
         let frame = if self.pool.promise(pages) {
             self.pool.begin()
         } else {

@@ -114,6 +114,8 @@ pub(crate) struct Vif<P> {
     pub counters: Counters,
     /// Its last frame went to a wire, so that its next one probably does.
     pub to_wire: bool,
+    /// A frame's headers did not all lie in its first slot, so that its next one's may not either.
+    pub splits_headers: bool,
     /// Frames for which the guest had no pages, in order.
     pub waiting: VecDeque<Waiting>,
     /// Pages of ours that they are in.
@@ -140,6 +142,7 @@ impl<P: SharedPages + Clone> Vif<P> {
             rate: None,
             counters: Counters::default(),
             to_wire: false,
+            splits_headers: false,
             waiting: VecDeque::with_capacity(WAITING_MAX),
             waiting_pages: 0,
             waiting_since: Instant(0),

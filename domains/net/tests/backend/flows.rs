@@ -1,10 +1,10 @@
 //! Frames get where they belong, and nowhere else.
 
-use outrigger_devices::RxChecksum;
+use outrigger_devices::{GsoKind, RxChecksum};
 use outrigger_net::Drop;
-use outrigger_netif::Checksum;
+use outrigger_netif::{Checksum, Gso};
 
-use crate::frames::{BROADCAST, PEER, mac, udp};
+use crate::frames::{BROADCAST, PEER, blank, mac, tcp, udp};
 use crate::guest::{Guest, Options};
 use crate::world::World;
 
@@ -53,6 +53,38 @@ fn a_frame_from_guest_to_guest_to_wire_and_back() {
         (16, 0, 0)
     );
     assert_eq!(world.counters(2).rx_frames, 16);
+}
+
+#[test]
+fn headers_may_go_on_behind_the_first_slot() {
+    let gso = |v6| Gso {
+        kind: if v6 { GsoKind::TcpV6 } else { GsoKind::TcpV4 },
+        size: 1400,
+    };
+    for (v6, cut) in [
+        (true, 54),
+        (true, 73),
+        (true, 85),
+        (true, 86),
+        (false, 54),
+        (false, 65),
+        (false, 66),
+    ] {
+        let world = World::new();
+        let mut a = world.guest(1, Options::default());
+        let mut b = world.guest(2, Options::default());
+        for round in 0..2 {
+            let large = blank(&tcp(mac(1), mac(2), !v6, 3000, round));
+            let small = tcp(mac(1), mac(2), !v6, 1000, round);
+            a.put(0, &large, 3, Some(gso(v6)), &[cut, cut + 300]);
+            a.put(0, &small, 0, None, &[cut]);
+            a.kick(0);
+            world.settle();
+            assert!(bytes(b.collect()) == [large, small], "v6 {v6}, cut at {cut}");
+            a.collect();
+        }
+        assert!(a.take_statuses().iter().all(|status| *status == 0));
+    }
 }
 
 #[test]
