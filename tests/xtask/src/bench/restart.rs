@@ -9,9 +9,6 @@ use anyhow::{Context, Result, bail};
 use crate::boot::{Additions, Backend, Content, Disk, Nic, Runner, Scenario, Start, Wire};
 use crate::image;
 
-/// The goal, in microseconds of the machine's time: from the fault to the first answer.
-const GOAL_US: u64 = 10_000;
-
 const MACHINE: &str = r#"
 board = "qemu-virt"
 
@@ -112,27 +109,22 @@ const END: &str = "<!-- The rest is written by hand. -->\n";
 fn report(value: impl Fn(&str) -> Result<String>) -> Result<String> {
     let mut text = String::from(
         "# Restart in place: how long a guest waits\n\n\
-         `cargo xtask bench restart`: a panic at 40 random moments, each soon after the domain had something to do. One processor \
-         for all domains,\n4 ns an instruction; times are in µs of the machine's. Block: random reads of 4 KiB at queue depth 1, for \
-         4 s. Net: 1,600 pings to the\nwire, some 2.5 ms apart. *Served again* (every ring is attached to) and *answer* (the first to any \
-         guest) count from the fault, as the driver\ndomain's clock has it. *Waits* are requests in the guest, their own time included: \
-         the 40 longest of all, whoever had kept them waiting.\n\n\
-         | Failures | Number | Served again | Longest | Answer | Longest | Goal | Waits, 40 longest | Longest | All waits | Lost |\n\
+         `cargo xtask bench restart`: panics, each soon after the domain had something to do, for as long as a guest is there. One \
+         processor for all\ndomains, 4 ns an instruction; times are in µs of the machine's. Block: random reads of 4 KiB at queue \
+         depth 1, for 4 s. Net: 1,600 pings to\nthe wire, some 2.5 ms apart. *Served again* (every ring is attached to) and *answer* (the \
+         first to any guest) count from the fault, as the\ndriver domain's clock has it; some lives fail before anybody has asked, \
+         and some guests ask late. *Waits* are requests in the guest, their\nown time included: the 40 longest of all, whoever had kept \
+         them waiting.\n\n\
+         | Failures | Number | Served again, half | Longest | Answers | Half of them | Within 10 ms | Waits, 40 longest | Longest | All waits | Lost |\n\
          | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for (case, title) in CASES {
         let of = |name: &str| value(&format!("{case}/{name}"));
-        let [pauses, goal] = if case.ends_with("none") {
-            ["| | |".to_owned(), String::new()]
+        let pauses = if case.ends_with("none") {
+            "| | | |".to_owned()
         } else {
-            let longest = of("answer-max")?;
-            let micros: u64 = longest
-                .parse()
-                .with_context(|| format!("{case} answered after {longest}"))?;
-            let met = if micros <= GOAL_US { "met" } else { "missed" };
-            let (mean, max) = (of("pause-mean")?, of("pause-max")?);
-            let pauses = format!("{mean} | {max} | {} | {longest}", of("answer-mean")?);
-            [pauses, format!("≤ {GOAL_US}: {met}")]
+            let names = ["pause-half", "pause-max", "answers", "answer-half", "answer-soon"];
+            names.map(of).into_iter().collect::<Result<Vec<_>>>()?.join(" | ")
         };
         let lost = if case.starts_with("block") {
             "none".to_owned()
@@ -142,7 +134,7 @@ fn report(value: impl Fn(&str) -> Result<String>) -> Result<String> {
         let [restarts, forty, longest, all] = ["restarts", "wait-forty", "wait-max", "wait-mean"].map(of);
         writeln!(
             text,
-            "| {title} | {} | {pauses} | {goal} | {} | {} | {} | {lost} |",
+            "| {title} | {} | {pauses} | {} | {} | {} | {lost} |",
             restarts?, forty?, longest?, all?,
         )?;
     }
