@@ -242,13 +242,13 @@ fn a_burst_longer_than_the_ring_waits_in_order() {
             ..Options::default()
         },
     );
-    let gso = outrigger_netif::Gso {
-        kind: outrigger_devices::GsoKind::TcpV4,
+    let gso = Gso {
+        kind: GsoKind::TcpV4,
         size: 1448,
     };
     let mut wanted = Vec::new();
     for seed in 0..7 {
-        let large = crate::frames::blank(&crate::frames::tcp(mac(1), mac(2), true, 40_000, seed));
+        let large = blank(&tcp(mac(1), mac(2), true, 40_000, seed));
         a.put(0, &large, 1, Some(gso), &[]);
         let small = udp(mac(1), mac(2), 700, seed);
         a.put(0, &small, 0, None, &[]);
@@ -430,7 +430,7 @@ fn queues_are_chosen_by_the_guests_own_hash() {
         "a bad reference"
     );
     assert_eq!(control(&world, &mut b, 9, [0; 3]), (1, 0), "not supported");
-    let frame = crate::frames::tcp(mac(1), mac(2), true, 300, 3);
+    let frame = tcp(mac(1), mac(2), true, 300, 3);
     a.send(&frame);
     world.settle();
     let got = b.collect();
