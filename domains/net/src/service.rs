@@ -175,10 +175,14 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
         }
         state.reap();
         state.merge();
+        // Each part of a turn is bounded, but where processors are shared others run in between, and a whole turn may take long.
+        hv.still_alive();
         state.sense(hv, now);
         state.batch.flush(hv);
+        hv.still_alive();
         state.switch_all(hv, now);
         state.batch.flush(hv);
+        hv.still_alive();
         if !state.batch.later.is_empty() {
             state.work(hv, now);
         }
