@@ -74,6 +74,21 @@ verify_through() {
     in_every_way block
 }
 
+# A domain that fails again and again stops, and says why on its console and in XenStore.
+crash_loop() {
+    failing 99,0,0,blamed block
+    sed -i 's/^on_crash = .*/on_crash = "preserve"/' /etc/xen/outrigger/block.cfg
+    start_block
+    looping=$(xl domid block)
+    guest victim load "$LARGE" "$(disk virtio1 xvda w)"
+    wait_for 60 said block "FATAL: stopped after 5 restarts, 5 of them within 10 s; the last: panicked"
+    xenstore-read "/local/domain/$looping/data/restart/state" | grep "^stopped after 5 restarts, .*crash point"
+    xl list "$looping" | tee /tmp/looping
+    grep " [-a-z]*c[-d] " /tmp/looping
+    xl destroy victim
+    xl destroy "$looping"
+}
+
 # nothing_left [NAME]: no device, no node, and the same domain.
 nothing_left() {
     wait_for 20 no_devices "${1:-block}"

@@ -198,6 +198,7 @@ const RESTART: Scenario = Scenario {
         "fio verify through 60 failures of every kind",
         "nothing is left behind",
         "xl shutdown of the driver domain",
+        "a crash loop stops, and says why",
     ],
     ..BLOCK_FIO
 };
