@@ -13,7 +13,7 @@ use crate::counters::Drop;
 use crate::own::Crossing;
 use crate::packet::{ETH_HLEN, HEAD_BYTES, Network, Packet, TCP};
 use crate::pool::MAX_PIECES;
-use crate::queue::{Notes, told};
+use crate::queue::{Notes, Queue, told};
 use crate::service::State;
 use crate::switch::{MAX_VIFS, Targets};
 use crate::vif::Vif;
@@ -219,7 +219,10 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             return true;
         }
         let incoming = *incoming;
-        if !vif.waiting.is_empty() || self.awaited.contains(to) {
+        // A guest that sends waits when its ring is full; a wire does not.
+        let from_wire = matches!(incoming.origin, Origin::Wire { .. });
+        let ahead = from_wire && vif.queues.iter_mut().any(Queue::is_ahead);
+        if ahead || !vif.waiting.is_empty() || self.awaited.contains(to) {
             // Behind those that wait already.
             return self.wait(at, to);
         }

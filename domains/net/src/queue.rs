@@ -28,6 +28,11 @@ const DATA_SLOTS_MAX: usize = outrigger_netif::MAX_FRAGMENTS;
 /// page (`RX_COPY_THRESHOLD` of Linux's).
 const SMALL_FIRST: usize = 256;
 
+/// Frames that a frontend gets before it is seen to have posted pages again, which it does when it has taken some out of its ring;
+/// more of a wire's wait. What its system takes at once goes to sockets that nobody can read meanwhile, and what they have no
+/// room for is lost after all the work was done: Linux's hold 43 packets of netfront's, a page each (`rmem_default`).
+const BURST: u32 = 40;
+
 /// How many bytes of a frame each of a guest's pages gets.
 struct Layout {
     lens: [u16; DATA_SLOTS_MAX],
@@ -104,6 +109,8 @@ pub(crate) struct Queue<P> {
     ledgers: [Ledger<P>; 2],
     /// Empty pages that the frontend was last seen to have posted and that are not consumed.
     posted: u32,
+    /// Frames given since the frontend was last seen to have posted pages.
+    burst: u32,
 }
 
 /// What a look at the TX ring gave.
@@ -153,6 +160,7 @@ impl<P: SharedPages + Clone> Queue<P> {
             answers: Vec::with_capacity(RING_SLOTS),
             ledgers: parts.ledgers,
             posted: 0,
+            burst: 0,
         }
     }
 
@@ -204,7 +212,7 @@ impl<P: SharedPages + Clone> Queue<P> {
             return Ok(false);
         }
         if (self.posted as usize) < slots {
-            self.posted = self.rx.pending()?;
+            self.see_pages(self.rx.pending()?);
             if (self.posted as usize) < slots {
                 return Ok(false);
             }
@@ -212,6 +220,7 @@ impl<P: SharedPages + Clone> Queue<P> {
         if batch.deliveries.len() == batch.deliveries.capacity() {
             return Ok(false);
         }
+        self.burst += 1;
         batch.make_room(hv);
         let delivery = Delivery {
             vif: place.0,
@@ -226,6 +235,28 @@ impl<P: SharedPages + Clone> Queue<P> {
         let pages = self.answer(headroom, notes, extras, &layout);
         self.scatter(batch, headroom, &layout, &pages, purpose);
         Ok(true)
+    }
+
+    fn see_pages(&mut self, posted: u32) {
+        if posted > self.posted {
+            self.burst = 0;
+        }
+        self.posted = posted;
+    }
+
+    /// Whether the frontend was given all that it gets before it posts pages again. What cannot wait is delivered all the same.
+    pub fn is_ahead(&mut self) -> bool {
+        if self.burst >= BURST
+            && let Ok(posted) = self.rx.pending()
+        {
+            self.see_pages(posted);
+        }
+        self.burst >= BURST
+    }
+
+    /// It gets more without having posted any.
+    pub fn begin_burst(&mut self) {
+        self.burst = 0;
     }
 
     fn next_request(&mut self) -> RxRequest {
@@ -370,7 +401,8 @@ impl<P: SharedPages + Clone> Queue<P> {
     /// Asks to be told of the next page posted; true if there are more already than were known.
     pub fn await_pages(&mut self) -> Result<bool, Overflow> {
         let known = self.posted;
-        self.posted = self.rx.await_more(known)?;
+        let posted = self.rx.await_more(known)?;
+        self.see_pages(posted);
         Ok(self.posted > known)
     }
 

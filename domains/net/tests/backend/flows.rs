@@ -284,6 +284,33 @@ fn a_burst_longer_than_the_ring_waits_in_order() {
 }
 
 #[test]
+fn a_guest_gets_a_burst_and_the_next_one_when_it_has_posted_pages() {
+    let world = World::new();
+    let mut b = world.guest(2, Options::default());
+    let frames: Vec<Vec<u8>> = (0..100).map(|seed| udp(PEER, mac(2), 18, seed)).collect();
+    frames
+        .iter()
+        .for_each(|frame| world.card.borrow_mut().arrive(frame));
+    world.settle();
+    assert_eq!(world.counters(2).rx_frames, 40, "of 200 pages");
+    let notified = world.counters(2).notifications;
+    let mut got = bytes(b.collect());
+    world.settle();
+    assert_eq!(
+        world.counters(2).rx_frames,
+        80,
+        "its pages were seen, without a card that says anything"
+    );
+    assert_eq!(world.counters(2).notifications, notified + 1);
+    // One that posts nothing, though it has pages, is given the rest all the same.
+    world.advance(2);
+    assert_eq!(world.counters(2).rx_frames, 100);
+    got.extend(bytes(b.collect()));
+    assert!(got == frames, "in order");
+    assert_eq!(world.counters(2).rx_dropped, [0; Drop::COUNT]);
+}
+
+#[test]
 fn ring_indices_wrap_and_ports_may_be_shared() {
     let world = World::new();
     let options = Options {

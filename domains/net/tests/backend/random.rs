@@ -83,7 +83,7 @@ proptest! {
         } else {
             prop_assert_eq!(world.state(vif(6)), "6");
         }
-        b.collect();
+        world.drain(&mut b);
         a.collect();
         let frame = udp(mac(1), mac(2), 1000, 9);
         a.send(&frame);

@@ -10,7 +10,7 @@ use outrigger_xenbus::fake::{Life, quiet_domain};
 
 use crate::card::{self, Card, Handle};
 use crate::frames::mac;
-use crate::guest::{Guest, Options};
+use crate::guest::{Got, Guest, Options};
 
 pub const DD: DomId = DomId(3);
 
@@ -86,6 +86,19 @@ impl World {
     /// Runs the loop until it sleeps.
     pub fn settle(&self) {
         self.life.settle();
+    }
+
+    /// All that there is for a guest, which takes a burst, posts pages, and gets the next one.
+    pub fn drain(&self, guest: &mut Guest) -> Vec<Got> {
+        let mut all = Vec::new();
+        loop {
+            self.settle();
+            let got = guest.collect();
+            if got.is_empty() {
+                return all;
+            }
+            all.extend(got);
+        }
     }
 
     /// Time passes, in small steps.

@@ -27,11 +27,11 @@ pub struct Options {
     /// Only this backend; its figures are shown, nothing is written
     #[arg(long)]
     only: Option<Peer>,
-    /// Only these jobs; figures are shown, nothing is written
-    #[arg(long, value_delimiter = ',', value_parser = JOBS.map(|(_, job)| job.name))]
+    /// Only these jobs, or those of `sizes` and `guests`; figures are shown, nothing is written
+    #[arg(long, value_delimiter = ',', value_parser = names())]
     jobs: Vec<String>,
     /// Shows where the instructions of this job go, and measures nothing
-    #[arg(long, value_name = "JOB", value_parser = JOBS.map(|(_, job)| job.name), conflicts_with_all = ["rounds", "only", "jobs"])]
+    #[arg(long, value_name = "JOB", value_parser = names(), conflicts_with_all = ["rounds", "only", "jobs"])]
     profile: Option<String>,
 }
 
@@ -173,6 +173,22 @@ pub fn by_guests(most: usize) -> [Series; 2] {
     ]
 }
 
+/// All jobs, those of series included.
+fn all() -> impl Iterator<Item = (&'static str, Job)> {
+    let series = by_size().into_iter().chain(by_guests(16));
+    let points = series.flat_map(|series| series.points);
+    JOBS.into_iter().chain(points.map(|(_, phase, job)| (phase, job)))
+}
+
+fn names() -> Vec<&'static str> {
+    all().map(|(_, job)| job.name).collect()
+}
+
+fn named(names: &[String]) -> Vec<(&'static str, Job)> {
+    let wanted = |job: &Job| names.iter().any(|name| name == job.name);
+    all().filter(|(_, job)| wanted(job)).collect()
+}
+
 const MACHINE: &str = r#"
 board = "qemu-virt"
 
@@ -290,11 +306,12 @@ pub fn run(options: &Options) -> Result<()> {
     if let Some(job) = &options.profile {
         return profile(&runner, job);
     }
-    let wanted = |job: &Job| options.jobs.is_empty() || options.jobs.iter().any(|name| name == job.name);
-    let plan = Plan::new(
-        JOBS.into_iter().filter(|(_, job)| wanted(job)).collect(),
-        options.rounds,
-    );
+    let jobs = if options.jobs.is_empty() {
+        JOBS.into()
+    } else {
+        named(&options.jobs)
+    };
+    let plan = Plan::new(jobs, options.rounds);
     let additions = plan.additions(&runner)?;
     let measure = |peer: Peer| plan.measure(&runner, &scenario(peer, NAMES), &additions, peer);
     if let Some(peer) = options.only {
@@ -315,7 +332,7 @@ pub fn run(options: &Options) -> Result<()> {
 /// 1,448 bytes of TCP payload.
 fn profile(runner: &Runner, name: &str) -> Result<()> {
     let plan = Plan {
-        jobs: JOBS.into_iter().filter(|(_, job)| job.name == name).collect(),
+        jobs: named(&[name.to_owned()]),
         rounds: vec!["profile".to_owned()],
     };
     let folder = image::target_dir()
