@@ -122,6 +122,11 @@ fn be16(head: &[u8], at: usize) -> Option<u16> {
 }
 
 impl Packet {
+    /// Whether its sender has been told how much its receiver has room for, as TCP's has.
+    pub fn is_windowed(&self) -> bool {
+        matches!(self.network, Network::Ip(ip) if ip.protocol == TCP)
+    }
+
     /// Looks at `head`, the frame's first bytes: all of it, or [`HEAD_BYTES`], or so many that it [is complete][Self::is_complete].
     /// `None` if not even an Ethernet header is
     /// there.

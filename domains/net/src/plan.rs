@@ -219,9 +219,9 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             return true;
         }
         let incoming = *incoming;
-        // A guest that sends waits when its ring is full; a wire does not.
-        let from_wire = matches!(incoming.origin, Origin::Wire { .. });
-        let ahead = from_wire && vif.queues.iter_mut().any(Queue::is_ahead);
+        // A guest that sends waits when its ring is full, and TCP for its receiver's window. A wire's datagrams wait for nobody.
+        let unpaced = matches!(incoming.origin, Origin::Wire { .. }) && !packet.is_windowed();
+        let ahead = unpaced && vif.queues.iter_mut().any(Queue::is_ahead);
         if ahead || !vif.waiting.is_empty() || self.awaited.contains(to) {
             // Behind those that wait already.
             return self.wait(at, to);

@@ -155,7 +155,8 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         };
         let headroom = vif.takes.headroom;
         loop {
-            if !ring.is_ahead() && ring.deliver(hv, &mut self.batch, headroom, &notes, (to, queue))? {
+            let may = packet.is_windowed() || !ring.is_ahead();
+            if may && ring.deliver(hv, &mut self.batch, headroom, &notes, (to, queue))? {
                 break;
             }
             if !ring.await_pages()? {
