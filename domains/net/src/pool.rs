@@ -205,12 +205,13 @@ impl<M: SharedPages> Pool<M> {
     pub fn end(&mut self, frame: u16) {
         let Self { frames, free, .. } = self;
         let it = &mut frames[usize::from(frame)];
-        let headers = &it.headers[..usize::from(it.header_pages)];
-        let pages = it.pieces().iter().map(|piece| piece.page);
-        for page in pages.chain(headers.iter().copied()) {
+        let mut give = |page: u16| {
             debug_assert!(!free.contains(&page), "a page is free once");
             free.push(page);
-        }
+        };
+        it.pieces().iter().for_each(|piece| give(piece.page));
+        let headers = &it.headers[..usize::from(it.header_pages)];
+        headers.iter().for_each(|page| give(*page));
         // As it is for the next one.
         (it.count, it.header_pages, it.in_flight) = (0, 0, 0);
         self.free_frames.push(frame);

@@ -52,13 +52,19 @@ impl Shared {
         (self.base / PAGE_SIZE) as u64
     }
 
+    /// Checks one value of `T`, which has 1, 2, 4 or 8 bytes: if it is aligned and begins within memory whose length is a multiple
+    /// of 8, it ends there, too. It runs at each access of the data path.
     #[inline]
     fn at<T>(&self, at: usize) -> *mut T {
-        self.range::<T>(at, 1)
+        const { assert!(size_of::<T>().is_power_of_two() && size_of::<T>() <= 8) };
+        assert!(
+            at < self.len && at.is_multiple_of(size_of::<T>()),
+            "access outside shared pages"
+        );
+        self.base.wrapping_add(at) as *mut T
     }
 
-    /// Checks `count` values of `T` from `at` on, once for all of them. Written so that overflow checks find nothing to do:
-    /// it runs at each access of the data path.
+    /// Checks `count` values of `T` from `at` on, once for all of them. Written so that overflow checks find nothing to do.
     #[inline]
     fn range<T>(&self, at: usize, count: usize) -> *mut T {
         let room = self.len.wrapping_sub(at);
