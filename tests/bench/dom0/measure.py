@@ -2,9 +2,10 @@
 #
 # usage: measure.py TOKEN GUEST...
 #
-# Each guest says "@TOKEN begin JOB", and waits for an answer, which comes when all have said so; a job runs for longer than
-# START + WINDOW seconds. Nothing here polls: between two lines of a console, or two readings, this sleeps. So Dom0's
-# processor time is its backend's, if it is the one that serves, but for what "idle" shows, and what its own peer takes.
+# Each guest says "@TOKEN begin JOB", and waits for an answer, which comes when all have said so; then "@TOKEN running", when its
+# part of the job is under way, for longer than START + WINDOW seconds from when the last has said so. Nothing here polls: between
+# two lines of a console, or two readings, this sleeps. So Dom0's processor time is its backend's, if it is the one that
+# serves, but for what "idle" shows, and what its own peer takes.
 #
 # In a round called "profile", QEMU also writes down every instruction of LOGGED seconds, into the file named in /profile.
 import os
@@ -15,7 +16,7 @@ import time
 sys.path.insert(0, "/usr/lib/xen-4.20/lib/python/xen/lowlevel")
 import xc
 
-# Seconds: what works is through with its own start well before START, and a job lasts until well after the window.
+# Seconds: what works is through with its own start before START, and a job lasts until well after the window.
 START, WINDOW = 1.0, 2.0
 LOGGED = 0.02
 
@@ -43,9 +44,12 @@ def relay(name, tty):
             words = line.split()
             if words[:2] == [f"@{token}", "begin"]:
                 begin(words[2])
+            if words[:2] == [f"@{token}", "running"]:
+                running.release()
     finally:
         if name in guests:
             begin("nothing: a console is closed")
+            running.release()
 
 
 def begin(job):
@@ -63,7 +67,7 @@ def write_down_everything():
         print(f"@{token} monitor {command}", flush=True)
 
 
-begins, begun = [], threading.Semaphore(0)
+begins, begun, running = [], threading.Semaphore(0), threading.Semaphore(0)
 answers = []
 names = {number: output(f"xl domname {number}") for number in reading()[1]}
 for number, name in names.items():
@@ -83,6 +87,8 @@ while True:
         break
     for tty in answers:
         tty.write(b"go\n")
+    for _ in guests:
+        running.acquire()
     time.sleep(START)
     if job.endswith(".profile"):
         write_down_everything()
