@@ -1,7 +1,7 @@
 //! TCP segments from a wire that follow each other go to their guest as one frame: its network stack, its ring and Xen's
 //! copies are asked once for many. The inverse of cutting, done for guests that take such frames, where the card does not.
 
-use outrigger_devices::{NetDevice, RxChecksum};
+use outrigger_devices::{GsoKind, NetDevice, RxChecksum};
 use outrigger_ring::SharedPages;
 use outrigger_xen::PAGE_SIZE;
 
@@ -121,9 +121,9 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             return false;
         };
         if segment.is_v4() {
-            vif.takes.gso4 && vif.takes.blank4
+            vif.takes.several(GsoKind::TcpV4) && vif.takes.blank4
         } else {
-            vif.takes.gso6 && vif.takes.blank6
+            vif.takes.several(GsoKind::TcpV6) && vif.takes.blank6
         }
     }
 

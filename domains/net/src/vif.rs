@@ -68,13 +68,19 @@ pub(crate) struct Takes {
 }
 
 impl Takes {
-    /// Whether a frame has to be cut for this guest.
+    /// Whether the guest takes frames that stand for several. One with an XDP program does not, whatever it said before: the program
+    /// sees a page, and Linux's netfront drops frames of more.
+    pub fn several(&self, kind: GsoKind) -> bool {
+        let takes = match kind {
+            GsoKind::TcpV4 => self.gso4,
+            GsoKind::TcpV6 => self.gso6,
+        };
+        takes && self.headroom == 0
+    }
+
+    /// Whether a frame need not be cut for this guest.
     pub fn whole(&self, gso: Option<Gso>) -> bool {
-        match gso.map(|gso| gso.kind) {
-            None => true,
-            Some(GsoKind::TcpV4) => self.gso4,
-            Some(GsoKind::TcpV6) => self.gso6,
-        }
+        gso.is_none_or(|gso| self.several(gso.kind))
     }
 
     /// Whether the guest can do with this checksum as it is.
