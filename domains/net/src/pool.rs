@@ -130,21 +130,20 @@ impl<M: SharedPages> Pool<M> {
     }
 
     /// Gives a frame promised pages for `parts` more bytes, which are copied from as many places. Each has its place in one page
-    /// if that takes no more than [`MAX_PIECES`]: then it is one copy. Otherwise there are no gaps.
+    /// if it fits one and that takes no more than [`MAX_PIECES`]: then it is one copy. Otherwise there are no gaps.
     pub fn extend(&mut self, frame: u16, parts: impl Iterator<Item = usize> + Clone) -> bool {
         let last = self.frame(frame).pieces().last();
         let mut end = last.map(|piece| usize::from(piece.offset) + usize::from(piece.len));
         let mut pieces = self.frame(frame).pieces().len();
         for part in parts.clone() {
-            let room = PAGE_SIZE - end.unwrap_or(PAGE_SIZE);
-            if part > room {
-                end = Some(if end.is_none() { FRAME_START.into() } else { 0 });
-                pieces += 1;
-            }
-            end = end.map(|end| end + part);
+            let here = end.filter(|end| part <= PAGE_SIZE - end);
+            let start = here.unwrap_or(if end.is_none() { FRAME_START.into() } else { 0 });
+            // More than one if it is the first, and a page has no room for it behind where a frame begins.
+            let pages = (start + part).div_ceil(PAGE_SIZE).max(1);
+            pieces += pages - usize::from(here.is_some());
+            end = Some(start + part - (pages - 1) * PAGE_SIZE);
         }
-        let loose = pieces <= MAX_PIECES && end.is_none_or(|end| end <= PAGE_SIZE);
-        if loose {
+        if pieces <= MAX_PIECES {
             parts.into_iter().all(|part| self.add_bytes(frame, part, true))
         } else {
             self.add_bytes(frame, parts.sum(), false)
@@ -386,6 +385,10 @@ mod tests {
         assert!(pool.extend(frame, [192].into_iter()));
         assert!(pool.extend(frame, [3000, 4096, 100, 4000].into_iter()));
         assert_eq!(pieces(&pool, frame), [(64, 3192), (0, 4096), (0, 100), (0, 4000)]);
+        // Behind where a frame begins there is no room for a whole page.
+        let frame = pool.begin().unwrap();
+        assert!(pool.extend(frame, [4096, 4000, 96, 10].into_iter()));
+        assert_eq!(pieces(&pool, frame), [(64, 4032), (0, 4064), (0, 106)]);
         let frame = pool.begin().unwrap();
         assert!(pool.extend(frame, [192].into_iter()));
         assert!(pool.extend(frame, (0..18).map(|_| 3900)));

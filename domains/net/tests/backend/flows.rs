@@ -108,6 +108,39 @@ fn fragments_may_end_anywhere() {
 }
 
 #[test]
+fn a_first_fragment_may_fill_its_page() {
+    let world = World::new();
+    let mut a = world.guest(1, Options::default());
+    let mut b = world.guest(2, Options::default());
+    let gso = Gso {
+        kind: GsoKind::TcpV4,
+        size: 1400,
+    };
+    for first in [3996, 3997, 4031, 4032, 4033, 4095, 4096] {
+        for more in [&[][..], &[4], &[4096], &[3000, 1200], &[4096, 4096, 4096]] {
+            let mut cuts = vec![first];
+            for len in more {
+                cuts.push(cuts[cuts.len() - 1] + len);
+            }
+            let len = cuts[cuts.len() - 1] + 50;
+            // The second one when it is known that the guest sends to the wire.
+            for to in [mac(2), PEER, PEER] {
+                let frame = blank(&tcp(mac(1), to, true, len, 7));
+                a.put(0, &frame, 3, Some(gso), &cuts);
+                a.kick(0);
+                world.settle();
+                if to == PEER {
+                    assert_eq!(world.card.borrow_mut().take_sent()[0].bytes, frame, "{cuts:?}");
+                } else {
+                    assert_eq!(bytes(b.collect()), [frame], "{cuts:?}");
+                }
+                assert!(statuses(&mut a).iter().all(|status| *status == 0));
+            }
+        }
+    }
+}
+
+#[test]
 fn broadcasts_reach_everybody_once_and_unicast_nobody_else() {
     let world = World::new();
     let mut guests: Vec<Guest> = (1..=4)

@@ -229,7 +229,12 @@ impl Guest {
         let mut start = 0;
         for end in ends {
             while start < end {
-                let offset = if start == 0 { 100 } else { start % 7 };
+                let offset = match start {
+                    // Where a cut leaves no room for it, the fragment has its page to itself.
+                    0 if (3997..=4096).contains(&end) => 0,
+                    0 => 100,
+                    _ => start % 7,
+                };
                 let len = (end - start).min(4096 - offset);
                 pieces.push((start, offset, len));
                 start += len;
