@@ -12,10 +12,10 @@ pub struct Budget {
 }
 
 impl Default for Budget {
-    /// What `kernel/core` offers on Arm: 64 MiB of Xen's extended region, and the grant window of 16 MiB less a reserve.
+    /// What `kernel/core` offers on Arm: 128 MiB of Xen's extended region, and the grant window of 16 MiB less a reserve.
     fn default() -> Self {
         Self {
-            dma_pages: 16_384,
+            dma_pages: 32_768,
             cpu_pages: 4000,
         }
     }
@@ -132,6 +132,16 @@ mod tests {
             (allowance.persistent, allowance.transients, allowance.indirect),
             (0, 1024, 0)
         );
+    }
+
+    #[test]
+    fn sixteen_stock_guests_keep_all_their_grants() {
+        let mut ledger = Ledger::new(Budget::default());
+        for guest in 1..=16 {
+            let allowance = ledger.allow(1, 1, 32, true).unwrap();
+            assert_eq!((allowance.persistent, allowance.indirect), (1056, 128), "guest {guest}");
+            ledger.take(&allowance);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{LEN, digest};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"Outrgr\0\x06");
 /// Of the layout of everything that survives: an image of another version does not take over from this one.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// Words of the page, by number. First what is written once and has one check.
 mod at {

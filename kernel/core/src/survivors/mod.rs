@@ -33,8 +33,8 @@ pub(crate) const LEN: usize = 2 << 20;
 pub(crate) const OWN_PAGES: usize = 8192;
 /// Most pages mapped for the CPU at once: rings, and indirect pages.
 pub(crate) const CPU_SLOTS: usize = 4096;
-/// Most pages mapped for DMA at once: 64 MiB of guests' memory in flight or persistent.
-pub(crate) const DMA_SLOTS: usize = 16_384;
+/// Most pages mapped for DMA at once: 128 MiB of guests' memory in flight or persistent, all that twenty stock disks keep.
+pub(crate) const DMA_SLOTS: usize = 32_768;
 
 const _: () = assert!(RECORDS + (1 << 20) < LEN, "most of it is for records");
 
