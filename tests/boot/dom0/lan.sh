@@ -90,6 +90,40 @@ mtu_edges() {
         xl network-detach net$n 1
         on net$n 30 "wait_for 20 test ! -d /sys/class/net/eth1"
     done
+    jumbo_on_the_wire
+}
+
+# The card has an MTU of 9,000, so one vif may have it, too.
+jumbo_on_the_wire() {
+    peer=$(card 52:54:00:00:00:01)
+    ip link set "$peer" mtu 9000
+    ip addr add 10.8.0.4/24 dev "$peer"
+    second_vif 3 bridge=xenbr0 mtu=9000
+    on net3 60 "second 10.8.0.30/24; ip link set eth1 mtu 9000; reach 10.8.0.4 -s 8972; reach 10.8.0.4 -s 40000"
+    # Whole frames, not fragments: the sixty of each way are no more on the wire.
+    before=$(cat "/sys/class/net/$peer/statistics/rx_packets")
+    on net3 60 "ping -q -c 60 -i 0.02 -s 8972 10.8.0.4"
+    after=$(cat "/sys/class/net/$peer/statistics/rx_packets")
+    say value jumbo-frames $((after - before))
+    [ $((after - before)) -lt 120 ]
+    xl network-detach net3 1
+    on net3 30 "wait_for 20 test ! -d /sys/class/net/eth1"
+    ip addr del 10.8.0.4/24 dev "$peer"
+    ip link set "$peer" mtu 1500
+    wait_for 30 ping -c 1 -W 1 10.0.2.10
+}
+
+# Guest 2 has a program that passes every frame: files come as without, from the wire and from a guest, each frame behind the
+# headroom that the program was promised. One that drops every frame; and none.
+xdp() {
+    reading="xenstore-read /local/domain/$(xl domid net2)/device/vif/0/xdp-headroom"
+    on net2 30 "xdp_program pass"
+    [ "$($reading)" = 256 ]
+    on net2 90 "reach 10.0.2.10 -s 1472; fetch 10.0.2.4; fetch 10.0.2.10"
+    on net1 60 "fetch 10.0.2.20"
+    on net2 60 "xdp_program drop; unreachable 10.0.2.4; xdp_program off"
+    [ "$($reading)" = 0 ]
+    on net2 60 "reach 10.0.2.4; fetch 10.0.2.4"
 }
 
 # Guest 3 takes everything that comes to its card, while others exchange megabytes; it gets broadcasts, and nothing else.

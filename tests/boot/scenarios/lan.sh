@@ -5,6 +5,7 @@ check "pings of 1 to 65,507 bytes" ping_sizes
 check "known content each way" known_content
 check "iperf3 each way" iperf_each_way
 check "frames of the mtu, and jumbo frames" mtu_edges
+check "XDP programs come and go" xdp
 check "no guest hears another's frames" sniffing
 check "no guest speaks for another" spoofing
 check "VLANs" vlans

@@ -68,6 +68,8 @@ pub struct Nic {
     pub transport: u8,
     /// What it is connected to.
     pub wire: Wire,
+    /// The largest MTU that the card says it has, if it says one.
+    pub mtu: Option<u16>,
 }
 
 /// What a guest meets on the wire.

@@ -87,6 +87,7 @@ pub const XEN: PackageSet = PackageSet {
         "e2fsprogs",
         "fio",
         "iperf3",
+        "iproute2",
     ],
     dependencies: Dependencies::Without(&[
         "python3",

@@ -3,6 +3,7 @@
 //! They are not compressed: unpacking costs an emulated processor more than loading does. The kernel accepts several
 //! archives in a row, so that what differs between scenarios is a small second archive behind a base.
 
+mod bpf;
 mod elf;
 mod modules;
 
@@ -14,8 +15,11 @@ use anyhow::{Context, Result};
 use cpio::newc;
 
 use crate::fetch;
+use bpf::Action;
 
 const IPERF3: &str = "usr/bin/iperf3";
+/// Busybox has an `ip`, too, which does without XDP.
+const IP: &str = "usr/bin/ip";
 /// The C library asks for it by name when a thread ends.
 const LIBGCC: &str = "usr/lib/aarch64-linux-gnu/libgcc_s.so.1";
 
@@ -256,15 +260,17 @@ impl Sources {
         modules::find(&self.linux, &[&wanted, device].concat())
     }
 
-    /// A stock guest: Debian's kernel modules, busybox, e2fsprogs, fio if `fio`, iperf3 if `network`, and `scripts` at
-    /// its root.
+    /// A stock guest: Debian's kernel modules, busybox, e2fsprogs, fio if `fio`, iperf3 and what XDP needs if `network`, and
+    /// `scripts` at its root.
     pub fn guest(&self, scripts: &Path, fio: bool, network: bool) -> Result<Vec<u8>> {
         let mut archive = Archive::default();
         self.base(&mut archive)?;
         let mut programs = vec!["usr/sbin/e2fsck", "usr/sbin/mke2fs"];
         programs.extend(fio.then_some("usr/bin/fio"));
         if network {
-            programs.extend([IPERF3, LIBGCC]);
+            programs.extend([IPERF3, LIBGCC, IP]);
+            archive.file("xdp/drop.o", &bpf::xdp(Action::Drop)?)?;
+            archive.file("xdp/pass.o", &bpf::xdp(Action::Pass)?)?;
         }
         self.programs(&mut archive, &programs)?;
         let wanted = ["xen-blkfront", "xen-netfront", "ext4", "crc32c_generic", "8021q"];

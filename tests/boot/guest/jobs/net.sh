@@ -89,6 +89,14 @@ heard() {
     echo $(($(packets "$1") - $(cat /tmp/before)))
 }
 
+# xdp_program pass|drop|off: what the card does with each frame before anybody else sees it.
+xdp_program() {
+    case $1 in
+    off) /usr/bin/ip link set dev eth0 xdpdrv off ;;
+    *) /usr/bin/ip -force link set dev eth0 xdpdrv object "/xdp/$1.o" section xdp ;;
+    esac
+}
+
 # second ADDRESS: the second card appears, and gets this address.
 second() {
     wait_for 20 test -d /sys/class/net/eth1

@@ -211,6 +211,7 @@ pub const SCENARIO: Scenario = Scenario {
     nic: Some(Nic {
         transport: 23,
         wire: Wire::Dom0,
+        mtu: None,
     }),
     fio: false,
     outrigger: false,

@@ -42,6 +42,7 @@ const SCENARIO: Scenario = Scenario {
     nic: Some(Nic {
         transport: 23,
         wire: Wire::Dom0,
+        mtu: None,
     }),
     fio: true,
     outrigger: false,

@@ -151,7 +151,7 @@ impl Board {
         // Dom0's own device: transport 0, on a page of registers that no driver domain gets.
         qemu.args(["-device", "virtio-serial-device,bus=virtio-mmio-bus.0"]);
         qemu.args(["-device", "virtserialport,chardev=port,name=outrigger"]);
-        if let Some(Nic { transport, wire }) = self.nic {
+        if let Some(Nic { transport, wire, mtu }) = self.nic {
             match wire {
                 // Restricted: nothing on this wire reaches the host.
                 Wire::Gateway => qemu.args(["-netdev", "user,id=wire,restrict=on"]),
@@ -164,8 +164,9 @@ impl Board {
                     &format!("e1000e,netdev=peer,mac={PEER_MAC},romfile="),
                 ]),
             };
+            let mtu = mtu.map_or(String::new(), |mtu| format!(",host_mtu={mtu}"));
             let device = format!(
-                "virtio-net-device,netdev=wire,mac={NIC_MAC},bus=virtio-mmio-bus.{transport},{SENDING}"
+                "virtio-net-device,netdev=wire,mac={NIC_MAC},bus=virtio-mmio-bus.{transport},{SENDING}{mtu}"
             );
             qemu.args(["-device", &device]);
         }

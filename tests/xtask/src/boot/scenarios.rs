@@ -303,6 +303,7 @@ pub const DEMO: Scenario = Scenario {
     nic: Some(Nic {
         transport: 23,
         wire: Wire::Dom0,
+        mtu: None,
     }),
     checks: &[
         "driver domains ready",

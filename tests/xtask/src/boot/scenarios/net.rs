@@ -47,6 +47,7 @@ pub const NET: Scenario = Scenario {
     nic: Some(Nic {
         transport: 23,
         wire: Wire::Gateway,
+        mtu: None,
     }),
     fio: false,
     outrigger: false,
@@ -70,6 +71,7 @@ pub const LAN: Scenario = Scenario {
     nic: Some(Nic {
         transport: 23,
         wire: Wire::Dom0,
+        mtu: Some(9000),
     }),
     fio: false,
     outrigger: false,
@@ -79,6 +81,7 @@ pub const LAN: Scenario = Scenario {
         "known content each way",
         "iperf3 each way",
         "frames of the mtu, and jumbo frames",
+        "XDP programs come and go",
         "no guest hears another's frames",
         "no guest speaks for another",
         "VLANs",
@@ -100,6 +103,11 @@ const NET_NAT_MACHINE: &str =
 pub const NET_NAT: Scenario = Scenario {
     name: "net-nat",
     backend: Backend::DriverDomain(NET_NAT_MACHINE),
+    nic: Some(Nic {
+        transport: 23,
+        wire: Wire::Dom0,
+        mtu: None,
+    }),
     checks: &[
         "the driver domain has an address by DHCP",
         "the domain's own address answers",
