@@ -31,7 +31,7 @@ const SMALL_FIRST: usize = 256;
 /// Frames that a frontend gets before it is seen to have posted pages again, which it does when it has taken some out of its ring;
 /// more datagrams of a wire wait. What its system takes at once goes to sockets that nobody can read meanwhile, and what they
 /// have no room for is lost after all the work was done: Linux's hold 43 packets of netfront's, a page each (`rmem_default`).
-const BURST: u32 = 40;
+const BURST: u32 = 36;
 
 /// How many bytes of a frame each of a guest's pages gets.
 struct Layout {

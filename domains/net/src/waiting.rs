@@ -21,7 +21,7 @@ use crate::vif::{Fault, WAITING_MAX, Waiting};
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long they wait for a guest that has pages, and has posted no others since its last burst. One that posts seldom still gets
-/// 40,000 a second.
+/// 36,000 a second.
 const HOLD: Duration = Duration::from_millis(1);
 
 /// The part of all pages that frames for one guest may wait in.
