@@ -70,6 +70,12 @@ impl<'a> Segment<'a> {
         if self.v4 { TCP_V4 } else { TCP_V6 }
     }
 
+    /// A number that segments of one stream have in common: of its ports, and of half of an address. Its upper bits are the good ones.
+    #[inline]
+    pub fn hash(&self) -> u32 {
+        (self.tcp(0) ^ (self.tcp(1) << 16)).wrapping_mul(0x9e37_79b1)
+    }
+
     /// To whom it is sent.
     pub fn destination(&self) -> Mac {
         let ([a, b, c, d], [e, f, ..]) = (self.words[0].to_le_bytes(), self.words[1].to_le_bytes());

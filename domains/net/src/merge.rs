@@ -10,16 +10,67 @@ use crate::checksum::Sum;
 use crate::flow::{Flow, Place, Segment, WORDS};
 use crate::service::State;
 
-/// Streams that are merged at once.
-const FLOWS: usize = 16;
+/// Streams that are merged in a turn. What others bring goes on as it came.
+const FLOWS: usize = 64;
+/// Places of the index: twice as many, so that one or two looks find a stream, or that it is new.
+const PLACES: usize = 2 * FLOWS;
+/// Looks before a stream is not merged.
+const LOOKS: usize = 4;
+/// No stream has this place.
+const NOBODY: u8 = u8::MAX;
 
 /// Streams of this turn, and which frames they begin with.
 struct Flows {
-    open: [Option<(usize, Flow)>; FLOWS],
-    /// Which gives way to the next.
-    oldest: usize,
-    /// The first words of the frame that is looked at.
-    words: [u32; WORDS],
+    open: heapless::Vec<(usize, Flow), FLOWS>,
+    /// Where in `open` a stream is, from the place on that its ports name.
+    index: [u8; PLACES],
+}
+
+/// Where a segment's stream is.
+enum Found {
+    /// In this place of `open`; and what the segment is to it.
+    Open(usize, Place),
+    /// Nowhere yet: this place of the index is free.
+    New(usize),
+    /// There is no room for it.
+    Unknown,
+}
+
+impl Flows {
+    fn new() -> Self {
+        Self {
+            open: heapless::Vec::new(),
+            index: [NOBODY; PLACES],
+        }
+    }
+
+    /// Looks for the stream of a segment that came by a card: the same addresses by two cards are not the same stream.
+    #[inline]
+    fn find(&self, segment: &Segment<'_>, is_of_card: impl Fn(usize) -> bool) -> Found {
+        let first = (segment.hash() >> (u32::BITS - PLACES.ilog2())) as usize;
+        for look in 0..LOOKS {
+            let at = (first + look) % PLACES;
+            let place = self.index[at];
+            let Some((first, flow)) = self.open.get(usize::from(place)) else {
+                return if self.open.is_full() { Found::Unknown } else { Found::New(at) };
+            };
+            match flow.place(segment) {
+                Place::Elsewhere => {}
+                whose if is_of_card(*first) => return Found::Open(place.into(), whose),
+                _ => {}
+            }
+        }
+        Found::Unknown
+    }
+
+    /// A new stream begins with frame `first`.
+    #[inline]
+    fn begin(&mut self, at: usize, first: usize, flow: Flow) {
+        let place = self.open.len() as u8;
+        if self.open.push((first, flow)).is_ok() {
+            self.index[at] = place;
+        }
+    }
 }
 
 impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
@@ -30,14 +81,12 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         if frames < 2 {
             return;
         }
-        let mut flows = Flows {
-            open: [const { None }; FLOWS],
-            oldest: 0,
-            words: [0; WORDS],
-        };
+        let mut flows = Flows::new();
+        // The first words of the frame that is looked at.
+        let mut words = [0; WORDS];
         let mut kept = 0;
         for at in 0..frames {
-            if self.merge_one(at, kept, &mut flows) {
+            if self.merge_one(at, kept, &mut flows, &mut words) {
                 continue;
             }
             if kept < at {
@@ -45,7 +94,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             }
             kept += 1;
         }
-        for (at, flow) in flows.open.iter_mut().flatten() {
+        for (at, flow) in &mut flows.open {
             self.finish(*at, flow);
         }
         self.batch.incoming.truncate(kept);
@@ -53,43 +102,39 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
 
     /// Looks at frame `at`, which becomes frame `kept` unless it is part of another now: then true.
     #[inline]
-    fn merge_one(&mut self, at: usize, kept: usize, flows: &mut Flows) -> bool {
-        let Flows { open, oldest, words } = flows;
+    fn merge_one(&mut self, at: usize, kept: usize, flows: &mut Flows, words: &mut [u32; WORDS]) -> bool {
         let Some((nic, segment)) = self.segment(at, words) else {
             return false;
         };
-        let found = open.iter_mut().find_map(|open| {
-            let (first, flow) = open.as_mut()?;
-            match flow.place(&segment) {
-                Place::Elsewhere => None,
-                // The same addresses by two cards are not the same stream.
-                _ if self.batch.incoming[*first].origin != (Origin::Wire { nic }) => None,
-                place => Some((place, first, flow)),
-            }
-        });
+        let incoming = &self.batch.incoming;
+        let found = flows.find(&segment, |first| incoming[first].origin == Origin::Wire { nic });
         // Whether its guest takes such frames is known of the first.
-        if !(found.is_some() || self.may_merge(nic, &segment)) || !self.is_right(at, &segment) {
-            return false;
-        }
-        let Some((place, first, flow)) = found else {
-            *oldest = (*oldest + 1) % FLOWS;
-            if let Some((first, flow)) = &mut open[*oldest] {
-                self.finish(*first, flow);
-            }
-            open[*oldest] = Some((kept, Flow::new(segment)));
-            return false;
+        let may = match found {
+            Found::Open(..) => true,
+            Found::New(_) => self.may_merge(nic, &segment),
+            Found::Unknown => false,
         };
-        let (frame, header_len) = (self.batch.incoming[at].frame, segment.header_len());
-        if place == Place::Next
-            && self
-                .pool
-                .append(self.batch.incoming[*first].frame, frame, header_len)
-        {
-            flow.add(&segment);
-            return true;
+        if !may || !self.is_right(at, &segment) {
+            return false;
         }
-        self.finish(*first, flow);
-        (*first, *flow) = (kept, Flow::new(segment));
+        match found {
+            Found::Open(stream, place) => {
+                let (first, flow) = &mut flows.open[stream];
+                let (frame, header_len) = (self.batch.incoming[at].frame, segment.header_len());
+                if place == Place::Next
+                    && self
+                        .pool
+                        .append(self.batch.incoming[*first].frame, frame, header_len)
+                {
+                    flow.add(&segment);
+                    return true;
+                }
+                self.finish(*first, flow);
+                (*first, *flow) = (kept, Flow::new(segment));
+            }
+            Found::New(place) => flows.begin(place, kept, Flow::new(segment)),
+            Found::Unknown => {}
+        }
         false
     }
 

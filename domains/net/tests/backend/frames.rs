@@ -51,7 +51,13 @@ pub fn tcp(from: [u8; 6], to: [u8; 6], v4: bool, len: usize, seed: u8) -> Vec<u8
 
 /// One of the segments of a TCP connection from the wire, by its place: the next ones go on where it ends.
 pub fn segment(to: [u8; 6], index: u32) -> Vec<u8> {
+    segment_of(2000, to, index)
+}
+
+/// The same of another stream, which has its own source port.
+pub fn segment_of(port: u16, to: [u8; 6], index: u32) -> Vec<u8> {
     let mut frame = tcp(PEER, to, true, 1448, index as u8);
+    frame[34..36].copy_from_slice(&port.to_be_bytes());
     frame[38..42].copy_from_slice(&(1_000_000 + 1448 * index).to_be_bytes());
     frame[47] = 0x10;
     let mut frame = blank(&frame);

@@ -4,7 +4,7 @@ use outrigger_devices::{BlankChecksum, GsoKind, NetLimits};
 use outrigger_netif::{Checksum, Gso};
 
 use crate::card;
-use crate::frames::{PEER, blank, field, is_right, mac, payload, segment, tcp, udp};
+use crate::frames::{PEER, blank, field, is_right, mac, payload, segment, segment_of, tcp, udp};
 use crate::guest::Options;
 use crate::world::World;
 
@@ -305,6 +305,28 @@ fn segments_from_the_wire_are_merged_for_those_who_take_them() {
             64,
             "all pages are back with the card"
         );
+    }
+}
+
+#[test]
+fn many_streams_from_the_wire_are_merged_at_once() {
+    let world = World::new();
+    let mut a = world.guest(1, Options::default());
+    let streams = 2000..2020;
+    for index in 0..3 {
+        for port in streams.clone() {
+            world.card.borrow_mut().arrive(&segment_of(port, mac(1), index));
+        }
+    }
+    let got = world.drain(&mut a);
+    let ports: Vec<u16> = got
+        .iter()
+        .map(|got| u16::from_be_bytes([got.bytes[34], got.bytes[35]]))
+        .collect();
+    assert_eq!(ports, streams.collect::<Vec<_>>());
+    for got in &got {
+        let whole = [0, 1, 2].map(|seed| payload(1448, seed)).concat();
+        assert!(got.bytes[66..] == whole && got.gso.is_some());
     }
 }
 
