@@ -139,7 +139,11 @@ mod tests {
         let mut ledger = Ledger::new(Budget::default());
         for guest in 1..=16 {
             let allowance = ledger.allow(1, 1, 32, true).unwrap();
-            assert_eq!((allowance.persistent, allowance.indirect), (1056, 128), "guest {guest}");
+            assert_eq!(
+                (allowance.persistent, allowance.indirect),
+                (1056, 128),
+                "guest {guest}"
+            );
             ledger.take(&allowance);
         }
     }

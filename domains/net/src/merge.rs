@@ -52,7 +52,11 @@ impl Flows {
             let at = (first + look) % PLACES;
             let place = self.index[at];
             let Some((first, flow)) = self.open.get(usize::from(place)) else {
-                return if self.open.is_full() { Found::Unknown } else { Found::New(at) };
+                return if self.open.is_full() {
+                    Found::Unknown
+                } else {
+                    Found::New(at)
+                };
             };
             match flow.place(segment) {
                 Place::Elsewhere => {}

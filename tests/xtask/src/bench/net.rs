@@ -38,6 +38,9 @@ pub struct Options {
 /// Guests that are there at once.
 const PHASES: [(&str, usize); 4] = [("one", 1), ("two", 2), ("eight", 8), ("sixteen", 16)];
 
+/// RAM of a machine with sixteen guests, in MiB.
+const SIXTEEN_MIB: u32 = 3584;
+
 /// Bytes of a UDP packet whose frame has 64 on a wire.
 const UDP: Kind = Kind::Udp(18);
 
@@ -278,6 +281,11 @@ impl Plan {
             dom0,
             guest,
             skip_idle: true,
+            memory_mib: self
+                .jobs
+                .iter()
+                .any(|(phase, _)| *phase == "sixteen")
+                .then_some(SIXTEEN_MIB),
             ..Additions::default()
         })
     }

@@ -37,8 +37,8 @@ pub struct GuestOptions {
 
 /// Guests at once.
 const GUESTS: [usize; 5] = [1, 2, 4, 8, 16];
-/// RAM of a machine with sixteen guests, in MiB: fio's guests take 320, the network's 128.
-const MIB: [u32; 2] = [6400, 3584];
+/// RAM of a machine with sixteen guests that have fio, in MiB: each takes 320.
+const SIXTEEN_MIB: u32 = 6400;
 
 /// A series of disk jobs: names of points, jobs, whether it is told in requests.
 type Disk = (
@@ -130,7 +130,7 @@ pub fn sizes(options: &Options) -> Result<()> {
         linux_domain: "bench-packets-linux-domain",
         ours: "bench-packets-ours",
     };
-    text += &net_series(&runner, names, &net::by_size(), None, options.rounds)?;
+    text += &net_series(&runner, names, &net::by_size(), options.rounds)?;
     page(
         "Sizes: blocks, queues and packets",
         "sizes",
@@ -151,8 +151,7 @@ pub fn guests(options: &GuestOptions) -> Result<()> {
         linux_domain: "bench-guests-linux-domain",
         ours: "bench-guests-ours",
     };
-    let [disk_mib, net_mib] = MIB;
-    let (mut text, values) = disk_series(&runner, names, disks(*most), Some(disk_mib), options.rounds)?;
+    let (mut text, values) = disk_series(&runner, names, disks(*most), Some(SIXTEEN_MIB), options.rounds)?;
     let title = "Guests: one to sixteen";
     page(title, "guests", &runner, options, &values, &text)?;
     let names = Three {
@@ -160,13 +159,7 @@ pub fn guests(options: &GuestOptions) -> Result<()> {
         linux_domain: "bench-net-guests-linux-domain",
         ours: "bench-net-guests-ours",
     };
-    text += &net_series(
-        &runner,
-        names,
-        &net::by_guests(*most),
-        Some(net_mib),
-        options.rounds,
-    )?;
+    text += &net_series(&runner, names, &net::by_guests(*most), options.rounds)?;
     page(title, "guests", &runner, options, &values, &text)
 }
 
@@ -251,15 +244,11 @@ fn net_series(
     runner: &Runner,
     names: Three<&'static str>,
     series: &[net::Series],
-    memory_mib: Option<u32>,
     rounds: u32,
 ) -> Result<String> {
     let jobs = series.iter().flat_map(|series| series.points.iter());
     let plan = net::Plan::new(jobs.map(|(_, phase, job)| (*phase, *job)).collect(), rounds);
-    let additions = Additions {
-        memory_mib,
-        ..plan.additions(runner)?
-    };
+    let additions = plan.additions(runner)?;
     let runs = measure_all(|peer: Peer| plan.measure(runner, &net::scenario(peer, names), &additions, peer))?;
     let mut text = String::new();
     for net::Series {
