@@ -51,7 +51,7 @@ serves() {
     [ -n "$enough" ]
 }
 # The first creation of all costs xl some 1.7 s of its own.
-xl create -p /etc/xen/outrigger/block.cfg
+python3.13 -IS /create.py "$TOKEN" block "$ready" first
 xl destroy block
 check "block comes and goes" comes_and_goes block
 check "net comes and goes" comes_and_goes net
