@@ -141,10 +141,10 @@ impl Board {
         } else {
             let sleep = if self.skip_idle { "off" } else { "on" };
             qemu.args(["-smp", "1", "-icount", &format!("shift=2,sleep={sleep}")]);
+            // A doorbell is answered by the processor that rings it. Were it passed to another thread, a machine with
+            // nothing else to do could skip to its next timer before the request has begun.
+            qemu.args(["-global", "virtio-mmio.ioeventfd=off"]);
         }
-        // A doorbell is answered by the processor that rings it. Were it passed to another thread, a machine with
-        // nothing else to do could skip to its next timer before the request has begun.
-        qemu.args(["-global", "virtio-mmio.ioeventfd=off"]);
     }
 
     fn devices(&self, qemu: &mut Command) {
