@@ -28,6 +28,7 @@ mod filter;
 mod finish;
 pub mod flow;
 mod frame;
+mod layout;
 mod ledger;
 mod life;
 mod merge;

@@ -10,75 +10,22 @@ use alloc::vec::Vec;
 use outrigger_devices::RxChecksum;
 use outrigger_netif::{
     Assembly, Broken, Checksum, Debts, Extra, RING_SLOTS, RX_SLOT_WORDS, RxRequest, RxResponse, RxStatus,
-    TX_SLOT_WORDS, Taken, rx_slots,
+    TX_SLOT_WORDS, Taken,
 };
 use outrigger_ring::{BackRing, Overflow, SharedPages};
 use outrigger_xen::{
     CopyOp, CopySide, DomId, EventChannels, GrantRef, GrantTable, MappedPages, PAGE_SIZE, Port,
 };
 
-use crate::batch::{Batch, Delivery, Purpose, Source};
+use crate::batch::{Batch, Delivery, Purpose};
 use crate::counters::Counters;
+use crate::layout::{DATA_SLOTS_MAX, Layout};
 use crate::ledger::Ledger;
-
-/// Most slots of a packet that a frontend must take (`XEN_NETIF_NR_SLOTS_MIN`).
-const DATA_SLOTS_MAX: usize = outrigger_netif::MAX_FRAGMENTS;
-
-/// A frontend may have one page less room for frames whose first page holds more than this: it moves no more of it out of its
-/// page (`RX_COPY_THRESHOLD` of Linux's).
-const SMALL_FIRST: usize = 256;
 
 /// Frames that a frontend gets before it is seen to have posted pages again, which it does when it has taken some out of its ring;
 /// more datagrams of a wire wait. What its system takes at once goes to sockets that nobody can read meanwhile, and what they
 /// have no room for is lost after all the work was done: Linux's hold 43 packets of netfront's, a page each (`rmem_default`).
 const BURST: u32 = 36;
-
-/// How many bytes of a frame each of a guest's pages gets.
-struct Layout {
-    lens: [u16; DATA_SLOTS_MAX],
-    count: usize,
-}
-
-impl Layout {
-    /// For a frame of `len` bytes in these parts, and pages with that much room. A part that would run past a page's end begins
-    /// on the next one, so that it is one copy and not two: Xen's work for a copy is more than the bytes. Without gaps if
-    /// that takes too many pages; `None` if even that does.
-    #[inline]
-    fn new(parts: &[Source], len: usize, room: usize) -> Option<Self> {
-        Self::loose(parts, room).or_else(|| Self::tight(len, room))
-    }
-
-    fn loose(parts: &[Source], room: usize) -> Option<Self> {
-        let mut layout = Self {
-            lens: [0; DATA_SLOTS_MAX],
-            count: 1,
-        };
-        for part in parts {
-            let here = usize::from(*layout.lens.get(layout.count - 1)?);
-            if here + usize::from(part.len) <= room {
-                layout.lens[layout.count - 1] += part.len;
-            } else if usize::from(part.len) <= room && here > 0 {
-                *layout.lens.get_mut(layout.count)? = part.len;
-                layout.count += 1;
-            } else {
-                return None;
-            }
-        }
-        let large_first = usize::from(layout.lens[0]) > SMALL_FIRST;
-        (layout.count < DATA_SLOTS_MAX || !large_first).then_some(layout)
-    }
-
-    fn tight(len: usize, room: usize) -> Option<Self> {
-        let count = rx_slots(len, (PAGE_SIZE - room) as u16, 0);
-        let mut lens = [0; DATA_SLOTS_MAX];
-        let mut left = len;
-        for page in lens.get_mut(..count)? {
-            *page = left.min(room) as u16;
-            left -= usize::from(*page);
-        }
-        Some(Self { lens, count })
-    }
-}
 
 /// What is to be said of a frame that a guest gets.
 #[derive(Clone, Copy, Debug)]
