@@ -10,7 +10,7 @@ use crate::world::{World, vif};
 enum Act {
     Raw([u32; 3]),
     Frame(u8, u16, Vec<u8>),
-    Large(u8, u16),
+    Large(u8, u16, usize),
     Turn,
 }
 
@@ -20,11 +20,15 @@ fn act() -> impl Strategy<Value = Act> {
         .prop_map(|(gref, offset, flags, size)| Act::Raw([gref, offset | flags << 16, 0x1ff | size << 16]));
     let extra = (0u32..6, 0u32..2).prop_map(|(kind, more)| Act::Raw([kind | more << 8 | 500 << 16, 1, 0]));
     let bytes = prop::collection::vec(any::<u8>(), 14..300);
+    // A first fragment that ends within the headers, or about where its page does.
+    let cut = prop_oneof![1usize..200, 3990usize..=4096];
+    let large =
+        (prop_oneof![0u8..8, Just(7)], 1u16..2000, cut).prop_map(|(to, size, cut)| Act::Large(to, size, cut));
     prop_oneof![
         2 => raw,
         1 => extra,
         3 => (0u8..8, 0u16..4, bytes).prop_map(|(to, flags, bytes)| Act::Frame(to, flags, bytes)),
-        1 => (0u8..8, 1u16..2000).prop_map(|(to, size)| Act::Large(to, size)),
+        1 => large,
         2 => Just(Act::Turn),
     ]
 }
@@ -60,11 +64,11 @@ proptest! {
                     evil.put(0, &bytes, flags, None, &[20]);
                     asked += before - evil.queues[0].tx.free();
                 }
-                Act::Large(number, size) if fits(&evil, 20) => {
+                Act::Large(number, size, cut) if fits(&evil, 20) => {
                     let frame = blank(&tcp(mac(6), to(number), true, 9000, 1));
                     let gso = outrigger_netif::Gso { kind: outrigger_devices::GsoKind::TcpV4, size };
                     let before = evil.queues[0].tx.free();
-                    evil.put(0, &frame, 1, Some(gso), &[]);
+                    evil.put(0, &frame, 1, Some(gso), &[cut]);
                     asked += before - evil.queues[0].tx.free();
                 }
                 _ => {
