@@ -113,17 +113,17 @@ jumbo_on_the_wire() {
     wait_for 30 ping -c 1 -W 1 10.0.2.10
 }
 
-# Guest 2 has a program that passes every frame: files come as without, from the wire and from a guest, each frame behind the
-# headroom that the program was promised. One that drops every frame; and none.
+# Guest 6 has a program that passes every frame: files come as without, from the wire and from a guest, each frame behind the
+# headroom that the program was promised. One that drops every frame, which that guest's own counters then lack; and none.
 xdp() {
-    reading="xenstore-read /local/domain/$(xl domid net2)/device/vif/0/xdp-headroom"
-    on net2 30 "xdp_program pass"
+    reading="xenstore-read /local/domain/$(xl domid net6)/device/vif/0/xdp-headroom"
+    on net6 30 "xdp_program pass"
     [ "$($reading)" = 256 ]
-    on net2 90 "reach 10.0.2.10 -s 1472; fetch 10.0.2.4; fetch 10.0.2.10"
-    on net1 60 "fetch 10.0.2.20"
-    on net2 60 "xdp_program drop; unreachable 10.0.2.4; xdp_program off"
+    on net6 90 "reach 10.0.2.10 -s 1472; fetch 10.0.2.4; fetch 10.0.2.10"
+    on net1 60 "fetch 10.0.2.60"
+    on net6 60 "xdp_program drop; unreachable 10.0.2.4; xdp_program off"
     [ "$($reading)" = 0 ]
-    on net2 60 "reach 10.0.2.4; fetch 10.0.2.4"
+    on net6 60 "reach 10.0.2.4; fetch 10.0.2.4"
 }
 
 # Guest 3 takes everything that comes to its card, while others exchange megabytes; it gets broadcasts, and nothing else.
