@@ -101,9 +101,9 @@ jumbo_on_the_wire() {
     second_vif 3 bridge=xenbr0 mtu=9000
     on net3 60 "second 10.8.0.30/24; ip link set eth1 mtu 9000; reach 10.8.0.4 -s 8972; reach 10.8.0.4 -s 40000"
     # Whole frames, not fragments: the sixty of each way are no more on the wire.
-    before=$(cat "/sys/class/net/$peer/statistics/rx_packets")
+    before=$(packets "$peer")
     on net3 60 "ping -q -c 60 -i 0.02 -s 8972 10.8.0.4"
-    after=$(cat "/sys/class/net/$peer/statistics/rx_packets")
+    after=$(packets "$peer")
     say value jumbo-frames $((after - before))
     [ $((after - before)) -lt 120 ]
     xl network-detach net3 1
