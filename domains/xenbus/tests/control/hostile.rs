@@ -1,4 +1,4 @@
-//! What hostile frontends try (`ATTACKS.md`), and toolstack and XenStore at their worst.
+//! What hostile frontends try (docs/xen-facts.md), and toolstack and XenStore at their worst.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Dependencies point one way: `domains → devices/api → kernel/{xen,ring,abi}` (ARCHITECTURE.md, "The house"). Only an
+//! Dependencies point one way: `domains → devices/api → kernel/{xen,ring,abi}` (docs/architecture.md, "The house"). Only an
 //! image's `main.rs` names `kernel/core` and a chip, so every backend and every driver also compiles on the host.
 
 use anyhow::Result;
