@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::error::{Error, Fault};
+use crate::syntax;
 use crate::tree::BaseTree;
 
 /// The boards that come with the builder.
@@ -82,10 +83,8 @@ impl Boards {
             .map(|stem| stem.to_string_lossy().into_owned())
             .unwrap_or_default();
         let board: Board = toml::from_str(text).map_err(|e| {
-            let line = e
-                .span()
-                .map(|span| 1 + text.bytes().take(span.start).filter(|&b| b == b'\n').count());
-            refuse(line, Fault::Syntax(e.message().to_owned()))
+            let (line, fault) = syntax::fault(text, &e);
+            refuse(line, fault)
         })?;
         if let Some(path) = board
             .remove

@@ -4,7 +4,7 @@
 //! [boot]
 //! kernel = "vmlinuz"          # Dom0's kernel, beside the boot script
 //! ramdisk = "initrd.img"      # its ramdisk, if it has one
-//! dom0-memory = 512           # MiB
+//! dom0-memory = "512M"        # or a number of MiB
 //! dom0-args = "console=hvc0 root=/dev/vda2"
 //! xsm = "dummy"               # or "flask", with policy = "xenpolicy"
 //! start = "dom0"              # or "xen": Xen starts the driver domains itself (dom0less)
@@ -21,6 +21,7 @@ use serde::Deserialize;
 
 use crate::board::{Firmware, LOAD_ALIGN};
 use crate::error::Fault;
+use crate::size;
 
 /// The `[boot]` table.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -31,6 +32,7 @@ pub struct Boot {
     /// File of Dom0's ramdisk.
     pub ramdisk: Option<String>,
     /// Dom0's memory in MiB.
+    #[serde(deserialize_with = "size::mib")]
     pub dom0_memory: u32,
     /// Dom0's command line.
     #[serde(default = "dom0_console")]

@@ -61,7 +61,8 @@ fn an_error_is_one_line_and_exit_code_1() {
     let output = outrigger(&bench, &["--images", "images"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
-    let line = "error: machine.toml:4: no node /virtio_mmio@line\\nend\\u{1b}[31m in the base device tree\n";
+    let line = "error: machine.toml:4: no node /virtio_mmio@line\\nend\\u{1b}[31m in the base device tree\n\
+                help: `outrigger devices` lists what there is; an alias, a label (\"&emmc2\") or a compatible names a node as well\n";
     assert_eq!(String::from_utf8(output.stderr).unwrap(), line);
     assert!(!bench.out().exists());
 }
@@ -105,7 +106,8 @@ fn check_needs_no_image_and_writes_nothing() {
     assert_eq!(json["domains"][0]["pages"], serde_json::json!([[0xa003, 0xa003]]));
     assert_eq!(json["notices"].as_array().unwrap().len(), 2);
     bench.put("machine.toml", MACHINE.replace("a003e00", "b000000").as_bytes());
-    let line = "error: machine.toml:4: no node /virtio_mmio@b000000 in the base device tree\n";
+    let line = "error: machine.toml:4: no node /virtio_mmio@b000000 in the base device tree\n\
+                help: did you mean /virtio_mmio@a000000? `outrigger devices` lists what there is\n";
     assert_eq!(fails(&bench, &check), line);
 }
 
@@ -192,7 +194,8 @@ fn new_writes_a_file_that_can_be_checked() {
     succeeds(&bench, &["check", "machine.toml", "--base-dtb", "virt.dtb"]);
     assert_eq!(
         fails(&bench, &["new", "pi"]),
-        "error: outrigger new: unknown board \"pi\" (known: qemu-virt, raspberrypi-4)\n"
+        "error: outrigger new: unknown board \"pi\" (known: qemu-virt, raspberrypi-4)\n\
+         help: a board of your own is a board file (--board FILE), which `outrigger new-board` begins\n"
     );
     assert_eq!(
         fails(&bench, &["new", "raspberrypi-4", "--base-dtb", "virt.dtb"]),
@@ -211,7 +214,8 @@ fn a_board_file_of_ones_own() {
     let check = ["check", "machine.toml", "--base-dtb", "virt.dtb"];
     assert_eq!(
         fails(&bench, &check),
-        "error: machine.toml:1: unknown board \"mine\" (known: qemu-virt, raspberrypi-4)\n"
+        "error: machine.toml:1: unknown board \"mine\" (known: qemu-virt, raspberrypi-4)\n\
+         help: a board of your own is a board file (--board FILE), which `outrigger new-board` begins\n"
     );
     succeeds(&bench, &[&check[..], &["--board", "mine.toml"]].concat());
     bench.put("mine.toml", b"compatible = \"linux,dummy-virt\"\nslot = 1\n");
