@@ -86,8 +86,8 @@ pub enum Fault {
 
     #[error("not a usable device tree: {0}")]
     DeviceTree(String),
-    #[error("is the device tree of another board: its root is not compatible with {0:?}")]
-    OtherBoard(String),
+    #[error("is the device tree of another board: its root is not compatible with {}", quoted(.0))]
+    OtherBoard(Vec<String>),
 
     #[error("no node {reference} in the base device tree")]
     MissingNode { reference: String, near: Option<String> },
@@ -155,6 +155,13 @@ pub enum Fault {
 
     #[error("remove: {0:?} is not the full path of a node")]
     RemovedPath(String),
+    #[error("{what} of {mib} MiB has no room in memory from {from:#x} on: {why}")]
+    NoRoom {
+        what: String,
+        mib: u64,
+        from: u64,
+        why: String,
+    },
     #[error("load address {0:#x} is not a multiple of 2 MiB below 1 TiB")]
     LoadAddress(u64),
     #[error("arguments {0:?} hold a control character")]
@@ -216,6 +223,9 @@ pub enum Fault {
     #[error("changed while it was read")]
     Changed,
 
+    #[error("no command {name:?}")]
+    NoCommand { name: String, near: Option<String> },
+
     #[error("no domain of this name is running")]
     NoSuchDomain,
     #[error("{0}")]
@@ -251,6 +261,12 @@ impl Display for Error {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&one_line(&format!("{}: {}", self.place, self.fault)))
     }
+}
+
+/// Names with quotes around them.
+fn quoted(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    quoted.join(" or ")
 }
 
 /// A text on one line: a file name or a string of the machine file may hold anything, line ends included.

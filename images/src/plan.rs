@@ -139,11 +139,12 @@ impl<'a> Plan<'a> {
     }
 
     /// Paths of all nodes that Dom0 does not get.
-    fn passed(&self) -> impl Iterator<Item = &str> {
+    fn passed(&self) -> Vec<&str> {
         let devices = self.domains.iter().flat_map(|domain| &domain.devices);
         devices
             .map(|device| device.path.as_str())
             .chain(self.withheld.iter().map(String::as_str))
+            .collect()
     }
 
     /// All files, by name, with `dest` as the folder in Dom0 where they will be.
@@ -172,15 +173,19 @@ impl<'a> Plan<'a> {
             files.push((format!("{}.dtb", domain.name), partial));
         }
         let Some((boot, firmware)) = boot.as_ref().zip(board.boot.as_ref()) else {
-            let host = passthrough::host(self.base, board, self.passed(), None);
+            let host = passthrough::host(self.base, board, &self.passed(), None);
             files.push(("host.dtb".to_owned(), self.fitting("host.dtb", host)?));
             return Ok(files);
         };
-        let layout = Layout::new(boot, firmware, &started);
+        let layout = Layout::new(boot, firmware, &self.base.memory(), &started);
+        let layout = layout.map_err(|fault| Error {
+            place: self.machine.file.clone(),
+            fault,
+        })?;
         let chosen = Some(chosen::chosen(boot, firmware, &layout, &self.domains));
         let host = match boot.tree {
-            HostTree::Whole => passthrough::host(self.base, board, self.passed(), chosen),
-            HostTree::Overlay => passthrough::overlay(self.base, board, self.passed(), chosen),
+            HostTree::Whole => passthrough::host(self.base, board, &self.passed(), chosen),
+            HostTree::Overlay => passthrough::overlay(self.base, board, &self.passed(), chosen),
         };
         let name = layout.tree.file.clone();
         files.push((name.clone(), self.fitting(&name, host)?));

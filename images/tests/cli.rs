@@ -117,14 +117,18 @@ fn devices_as_a_table_and_as_json() {
     let table = succeeds(&bench, &["devices", "virt.dtb"]);
     common::golden("devices.txt", &table);
     let json: Value = serde_json::from_str(&succeeds(&bench, &["devices", "virt.dtb", "--json"])).unwrap();
-    let devices = json.as_array().unwrap();
+    assert_eq!(
+        (&json["version"], &json["board"]),
+        (&1.into(), &"qemu-virt".into())
+    );
+    let devices = json["devices"].as_array().unwrap();
     assert_eq!(devices.len() + 3, table.lines().count());
     let disk = devices
         .iter()
         .find(|device| device["path"] == "/virtio_mmio@a003e00")
         .unwrap();
     assert_eq!(disk["free"], true);
-    assert_eq!(disk["class"], "block");
+    assert_eq!(disk["classes"], serde_json::json!(["block", "net"]));
     assert_eq!(disk["registers"], serde_json::json!([[0xa00_3e00, 0x200]]));
     assert_eq!(disk["takes_along"].as_array().unwrap().len(), 7);
 }
@@ -199,9 +203,70 @@ fn new_writes_a_file_that_can_be_checked() {
     );
     assert_eq!(
         fails(&bench, &["new", "raspberrypi-4", "--base-dtb", "virt.dtb"]),
-        "error: virt.dtb: is the device tree of another board: its root is not compatible with \"raspberrypi,4-model-b\"\n\
+        "error: virt.dtb: is the device tree of another board: its root is not compatible with \"raspberrypi,4-model-b\" or \"raspberrypi,400\" or \"raspberrypi,4-compute-module\"\n\
          help: `outrigger new --base-dtb` finds the board of a device tree\n"
     );
+}
+
+#[test]
+fn new_withholds_what_is_beside_the_only_device() {
+    let mut tree = virt();
+    for number in 0..32 {
+        tree.root.remove_child(&common::virt::transport(number)[1..]);
+    }
+    for (path, base, compatible) in [
+        ("/mmc@b000000", 0xb00_0000u32, "arasan,sdhci-8.9a"),
+        ("/rtc@b000800", 0xb00_0800, "acme,rtc"),
+    ] {
+        common::virt::set(&mut tree, path, "compatible", compatible);
+        common::virt::set(&mut tree, path, "reg", [0, base, 0, 0x100]);
+        common::virt::set(&mut tree, path, "interrupts", [0u32, 90, 4]);
+    }
+    let bench = Bench::new("", &tree);
+    let text = succeeds(&bench, &["new", "--base-dtb", "virt.dtb"]);
+    assert!(text.contains("\nwithhold = [\"/rtc@b000800\"]\n"), "{text}");
+    assert!(text.contains("\ndevices = [\"/mmc@b000000\"]\n"), "{text}");
+    assert!(text.contains("\n# [domain.net]\n"), "{text}");
+    bench.put("machine.toml", text.as_bytes());
+    succeeds(&bench, &["check", "machine.toml", "--base-dtb", "virt.dtb"]);
+}
+
+#[test]
+fn a_board_that_no_class_has_a_driver_for_says_so() {
+    let mut tree = virt();
+    for number in 0..32 {
+        tree.root.remove_child(&common::virt::transport(number)[1..]);
+    }
+    let table = succeeds(&Bench::new("", &tree), &["devices", "virt.dtb"]);
+    let last = "1 of 7 devices can be given to a driver domain, but no class has a driver for any device of this board.\n";
+    assert!(table.ends_with(last), "{table}");
+}
+
+#[test]
+fn a_board_file_from_a_device_tree() {
+    let mut tree = virt();
+    common::virt::set(&mut tree, "/", "compatible", "acme,board");
+    // What shares the console's interrupt must go, and what firmware keeps is not loaded over.
+    common::virt::set(&mut tree, "/pl011@9040000", "compatible", "arm,pl011");
+    common::virt::set(&mut tree, "/pl011@9040000", "reg", [0u32, 0x904_0000, 0, 0x1000]);
+    common::virt::set(&mut tree, "/pl011@9040000", "interrupts", [0u32, 1, 4]);
+    common::virt::reserve(&mut tree, 0x4200_0000, 0x20_0000);
+    let bench = Bench::new(&MACHINE.replace("qemu-virt", "acme"), &tree);
+    let text = succeeds(&bench, &["new-board", "virt.dtb"]);
+    common::golden("new-board.toml", &text);
+    bench.put("acme.toml", text.as_bytes());
+    succeeds(
+        &bench,
+        &[
+            "check",
+            "machine.toml",
+            "--base-dtb",
+            "virt.dtb",
+            "--board",
+            "acme.toml",
+        ],
+    );
+    succeeds(&bench, &["new", "--base-dtb", "virt.dtb", "--board", "acme.toml"]);
 }
 
 #[test]

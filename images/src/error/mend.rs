@@ -18,6 +18,10 @@ impl Fault {
         match self {
             Self::Syntax { mend, .. } => mend.clone(),
             Self::NoDriver { mend, .. } => Some(mend.clone()),
+            Self::NoCommand { near, .. } => Some(
+                near.clone()
+                    .unwrap_or_else(|| "`outrigger help` lists them".to_owned()),
+            ),
             Self::UnknownClass { name, known } => did_you_mean(name, known.split(", ")),
             Self::UnknownBoard { name, known } => {
                 let meant = did_you_mean(name, known.split(", ")).map(|meant| format!("{meant} "));
@@ -68,6 +72,9 @@ impl Fault {
             Self::CardFull { .. } => "raise boot-mib in [card]",
             Self::CardData { .. } => "raise size-mib in [card]",
             Self::NoFirmware(_) => "add [boot] with xen = \"console=…\" and load = ADDRESS to the board file",
+            Self::NoRoom { .. } => {
+                "lower load in the board file's [boot], or give the device tree of the machine as it boots"
+            }
             Self::NotRegular => "save it to a file first, or give it as - on standard input",
             Self::InputTwice => "give the other file by its name",
             Self::DuplicateKey { .. } => "take one away, or give it another name",

@@ -140,7 +140,9 @@ fn between((first_domain, first): &Given<'_>, (second_domain, second): &Given<'_
 /// What a given device and a node left to Dom0 share.
 fn with_dom0(device: &Device, node: &Node) -> Option<Fault> {
     let (path, other, owner) = (device.path.clone(), node.path.clone(), "Dom0".to_owned());
-    if let Some(page) = shared_page(&device.regions, &node.registers.regions) {
+    if !node.is_window_to(&device.path)
+        && let Some(page) = shared_page(&device.regions, &node.registers.regions)
+    {
         return Some(Fault::SharedPage {
             path,
             page,
