@@ -1,11 +1,14 @@
 //! What the image builder must know of a board that its device tree does not say: `boot/boards/*.toml`, or a file of
 //! the user's.
 
+use std::fmt;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Fault};
+use crate::syntax;
 use crate::tree::BaseTree;
 
 /// The boards that come with the builder.
@@ -21,8 +24,9 @@ const BOARDS: [(&str, &str); 2] = [
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Board {
-    /// What the board's root node is `compatible` with.
-    pub compatible: String,
+    /// What the board's root node is `compatible` with: one name, or those of several boards that are alike.
+    #[serde(deserialize_with = "one_or_more")]
+    pub compatible: Vec<String>,
     /// Whether Xen can confine the DMA of a passed-through device that the device tree puts behind an IOMMU.
     #[serde(default)]
     pub iommu: bool,
@@ -34,6 +38,34 @@ pub struct Board {
     pub remove: Vec<String>,
     /// How it boots; without it the builder writes no boot script.
     pub boot: Option<Firmware>,
+}
+
+/// A text, or a list of texts that is not empty.
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct OneOrMore;
+    impl<'de> Visitor<'de> for OneOrMore {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string, or a list of strings")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(vec![text.to_owned()])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut texts = Vec::new();
+            while let Some(text) = list.next_element()? {
+                texts.push(text);
+            }
+            if texts.is_empty() {
+                return Err(de::Error::invalid_length(0, &self));
+            }
+            Ok(texts)
+        }
+    }
+    deserializer.deserialize_any(OneOrMore)
 }
 
 /// How a board boots Xen.
@@ -82,10 +114,8 @@ impl Boards {
             .map(|stem| stem.to_string_lossy().into_owned())
             .unwrap_or_default();
         let board: Board = toml::from_str(text).map_err(|e| {
-            let line = e
-                .span()
-                .map(|span| 1 + text.bytes().take(span.start).filter(|&b| b == b'\n').count());
-            refuse(line, Fault::Syntax(e.message().to_owned()))
+            let (line, fault) = syntax::fault(text, &e);
+            refuse(line, fault)
         })?;
         if let Some(path) = board
             .remove
@@ -135,7 +165,8 @@ impl Board {
         Self {
             compatible: root
                 .and_then(|root| root.compatible.first().cloned())
-                .unwrap_or_default(),
+                .into_iter()
+                .collect(),
             iommu: false,
             slots: Vec::new(),
             remove: Vec::new(),
@@ -177,7 +208,7 @@ mod tests {
         };
         assert_eq!(
             refused("\ncompatible = 1"),
-            "b/mine.toml:2: invalid type: integer `1`, expected a string"
+            "b/mine.toml:2: invalid type: integer `1`, expected a string, or a list of strings"
         );
         assert_eq!(
             refused("compatible = \"x\"\nremove = [\"serial\"]"),
@@ -195,7 +226,7 @@ mod tests {
         boards
             .add(Path::new("qemu-virt.toml"), "compatible = \"acme,board\"")
             .unwrap();
-        assert_eq!(boards.named("qemu-virt").unwrap().compatible, "acme,board");
+        assert_eq!(boards.named("qemu-virt").unwrap().compatible, ["acme,board"]);
         assert_eq!(boards.names().filter(|name| *name == "qemu-virt").count(), 1);
     }
 }

@@ -4,7 +4,7 @@
 //! [boot]
 //! kernel = "vmlinuz"          # Dom0's kernel, beside the boot script
 //! ramdisk = "initrd.img"      # its ramdisk, if it has one
-//! dom0-memory = 512           # MiB
+//! dom0-memory = "512M"        # or a number of MiB
 //! dom0-args = "console=hvc0 root=/dev/vda2"
 //! xsm = "dummy"               # or "flask", with policy = "xenpolicy"
 //! start = "dom0"              # or "xen": Xen starts the driver domains itself (dom0less)
@@ -21,6 +21,8 @@ use serde::Deserialize;
 
 use crate::board::{Firmware, LOAD_ALIGN};
 use crate::error::Fault;
+use crate::size;
+use crate::tree::memory::Memory;
 
 /// The `[boot]` table.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -31,6 +33,7 @@ pub struct Boot {
     /// File of Dom0's ramdisk.
     pub ramdisk: Option<String>,
     /// Dom0's memory in MiB.
+    #[serde(deserialize_with = "size::mib")]
     pub dom0_memory: u32,
     /// Dom0's command line.
     #[serde(default = "dom0_console")]
@@ -194,21 +197,43 @@ const TREE_ROOM: u64 = 2 * LARGEST_TREE;
 /// Xen takes no larger device tree.
 const LARGEST_TREE: u64 = 2 << 20;
 
+/// Room for a ramdisk at least: a small one. It may have all that follows.
+const RAMDISK_ROOM: u64 = 16 << 20;
+
 impl Layout {
-    /// Places everything, one after another from where the board has room. `domains` are those that Xen starts: name,
-    /// size of the image, size of the partial tree.
-    pub fn new(boot: &Boot, firmware: &Firmware, domains: &[(String, u64, u64)]) -> Self {
+    /// Places everything, one after another from where the board has room, past what is in use. `domains` are those that Xen
+    /// starts: name, size of the image, size of the partial tree.
+    ///
+    /// # Errors
+    /// The machine's memory does not hold it.
+    pub fn new(
+        boot: &Boot,
+        firmware: &Firmware,
+        memory: &Memory,
+        domains: &[(String, u64, u64)],
+    ) -> Result<Self, Fault> {
         let mut next = firmware.load;
-        let mut place = |file: String, room: u64, size: Option<u64>| {
+        let mut place = |file: &str, room: u64, size: Option<u64>| {
             let room = room.next_multiple_of(LOAD_ALIGN);
-            let address = next;
-            next += room;
-            Load {
-                file,
-                address,
+            let place = memory
+                .place(next, room, LOAD_ALIGN)
+                .ok_or_else(|| Fault::NoRoom {
+                    what: file.to_owned(),
+                    mib: room >> 20,
+                    from: next,
+                    why: match memory.end() {
+                        Some(end) => format!("the device tree's /memory ends at {end:#x}"),
+                        None => "what is behind it is reserved".to_owned(),
+                    },
+                })?;
+            next = place.address + room;
+            let load = Load {
+                file: file.to_owned(),
+                address: place.address,
                 room: Some(room),
                 size,
-            }
+            };
+            Ok((load, place.free))
         };
         let tree = match boot.tree {
             HostTree::Whole => "host.dtb",
@@ -217,29 +242,28 @@ impl Layout {
         // An overlay has the second half for the tree that it is applied to; a whole tree grows into it.
         let tree = Load {
             room: Some(LARGEST_TREE),
-            ..place(tree.to_owned(), TREE_ROOM, None)
+            ..place(tree, TREE_ROOM, None)?.0
         };
-        let xen = place(boot.xen.clone(), XEN_ROOM, None);
+        let xen = place(&boot.xen, XEN_ROOM, None)?.0;
         let mut starts = Vec::new();
         for (name, image, partial) in domains {
-            let image = place(format!("{name}.img"), *image, Some(*image));
-            let partial = place(format!("{name}.dtb"), *partial, Some(*partial));
+            let image = place(&format!("{name}.img"), *image, Some(*image))?.0;
+            let partial = place(&format!("{name}.dtb"), *partial, Some(*partial))?.0;
             starts.push((name.clone(), image, partial));
         }
-        let policy = boot.policy.clone().map(|file| place(file, LOAD_ALIGN, None));
-        let kernel = place(boot.kernel.clone(), KERNEL_ROOM, None);
+        let policy = boot.policy.as_ref();
+        let policy = policy.map(|file| place(file, LOAD_ALIGN, None)).transpose()?;
+        let kernel = place(&boot.kernel, KERNEL_ROOM, None)?.0;
         // Nothing comes after it.
-        let ramdisk = boot.ramdisk.clone().map(|file| Load {
-            room: None,
-            ..place(file, 0, None)
-        });
-        Self {
+        let ramdisk = boot.ramdisk.as_ref();
+        let ramdisk = ramdisk.map(|file| place(file, RAMDISK_ROOM, None)).transpose()?;
+        Ok(Self {
             tree,
             xen,
             domains: starts,
-            policy,
+            policy: policy.map(|(load, _)| load),
             kernel,
-            ramdisk,
-        }
+            ramdisk: ramdisk.map(|(load, free)| Load { room: free, ..load }),
+        })
     }
 }

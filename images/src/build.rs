@@ -1,8 +1,8 @@
 //! Read, plan, write.
 
+mod write;
+
 use std::fmt::{self, Display, Formatter};
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -11,6 +11,7 @@ use crate::board::Boards;
 use crate::class::Class;
 use crate::error::{Error, Fault};
 use crate::image::Image;
+use crate::input;
 use crate::machine::MachineFile;
 use crate::plan::{DomainPlan, Plan};
 use crate::tree::BaseTree;
@@ -18,6 +19,9 @@ use crate::tree::flat::MAX_BYTES;
 
 /// Where the configurations say that the files are, in Dom0.
 pub const DEFAULT_DEST: &str = "/etc/xen/outrigger";
+
+/// The longest file of another kind that is read, in bytes.
+const FILE_MAX: usize = 64 << 20;
 
 /// What to build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,8 +100,9 @@ pub fn build(request: &Request) -> Result<Built, Error> {
 /// # Errors
 /// As [`build`].
 pub fn build_for(request: &Request, boards: &Boards) -> Result<Built, Error> {
-    let (_, files, notices) = files(request, boards)?;
-    let files = write(&request.out, &files)?;
+    let (_, files, mut notices) = files(request, boards)?;
+    let files = write::write(&request.out, &files)?;
+    notices.extend(write::left_over(&request.out, &files));
     Ok(Built { files, notices })
 }
 
@@ -145,7 +150,7 @@ pub fn check(machine: &Path, base_dtb: &Path, boards: &Boards) -> Result<Checked
 }
 
 fn read_inputs(machine: &Path, base_dtb: &Path, boards: &Boards) -> Result<(MachineFile, BaseTree), Error> {
-    let text = read_text(machine)?;
+    let text = input::read_text(machine)?;
     let machine = MachineFile::parse_for(machine, &text, boards)?;
     let base = read_tree(base_dtb)?;
     if !base.is_board(&machine.board.compatible) {
@@ -162,7 +167,7 @@ fn read_inputs(machine: &Path, base_dtb: &Path, boards: &Boards) -> Result<(Mach
 pub fn read_boards(files: &[PathBuf]) -> Result<Boards, Error> {
     let mut boards = Boards::default();
     for file in files {
-        boards.add(file, &read_text(file)?)?;
+        boards.add(file, &input::read_text(file)?)?;
     }
     Ok(boards)
 }
@@ -172,7 +177,7 @@ pub fn read_boards(files: &[PathBuf]) -> Result<Boards, Error> {
 /// # Errors
 /// A file that cannot be read or is no device tree.
 pub fn read_tree(file: &Path) -> Result<BaseTree, Error> {
-    BaseTree::parse(file, &read_at_most(file, MAX_BYTES)?)
+    BaseTree::parse(file, &input::read(file, MAX_BYTES)?)
 }
 
 /// A file of any kind that [`inspect`](crate::inspect) knows; what is behind its first 64 MiB is left out.
@@ -180,11 +185,7 @@ pub fn read_tree(file: &Path) -> Result<BaseTree, Error> {
 /// # Errors
 /// A file that cannot be read.
 pub fn read_bounded(file: &Path) -> Result<Vec<u8>, Error> {
-    read_at_most(file, 64 << 20)
-}
-
-fn read_text(file: &Path) -> Result<String, Error> {
-    fs::read_to_string(file).map_err(|e| Error::file(file, "cannot read", &e))
+    input::read(file, FILE_MAX)
 }
 
 /// `xl` has no escapes inside quotes, and resolves what is not absolute from its own working folder.
@@ -200,75 +201,14 @@ fn checked_dest(dest: &str) -> Result<&str, Error> {
     }
 }
 
-fn read_at_most(path: &Path, bytes: usize) -> Result<Vec<u8>, Error> {
-    use std::io::Read;
-
-    let mut contents = Vec::new();
-    let file = fs::File::open(path).map_err(|e| Error::file(path, "cannot read", &e))?;
-    // One byte more than is taken, so that what is larger is seen to be.
-    let read = file.take(bytes as u64 + 1).read_to_end(&mut contents);
-    read.map_err(|e| Error::file(path, "cannot read", &e))?;
-    Ok(contents)
-}
-
 fn read_image(images: &Path, class: &Class) -> Result<Image, Error> {
     let path = images.join(format!("{}.elf", class.name));
-    match fs::read(&path) {
-        Ok(elf) => Image::from_elf(&path, &elf, class.manifest.max_image_kib),
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            Err(Error::at(&path, Fault::NoImage(class.name.to_owned())))
-        }
-        Err(e) => Err(Error::file(&path, "cannot read", &e)),
+    if !path.exists() {
+        return Err(Error::at(&path, Fault::NoImage(class.name.to_owned())));
     }
-}
-
-/// Writes the files beside `out`, then moves them to their places: none is ever seen half-written.
-fn write(out: &Path, files: &[(String, Vec<u8>)]) -> Result<Vec<PathBuf>, Error> {
-    let targets: Vec<PathBuf> = files.iter().map(|(name, _)| out.join(name)).collect();
-    if let Some(target) = targets.iter().find(|target| target.exists() && !target.is_file()) {
-        return Err(Error::at(target, Fault::NotAFile));
-    }
-    let staging = Staging::beside(out)?;
-    for (name, bytes) in files {
-        let path = staging.0.join(name);
-        fs::write(&path, bytes).map_err(|e| Error::file(&path, "cannot write", &e))?;
-    }
-    fs::create_dir_all(out).map_err(|e| Error::file(out, "cannot create", &e))?;
-    for ((name, _), target) in files.iter().zip(&targets) {
-        fs::rename(staging.0.join(name), target).map_err(|e| Error::file(target, "cannot write", &e))?;
-    }
-    Ok(targets)
-}
-
-/// A folder on the file system of the target, gone when dropped.
-struct Staging(PathBuf);
-
-impl Staging {
-    fn beside(out: &Path) -> Result<Self, Error> {
-        let out = std::path::absolute(out).map_err(|e| Error::file(out, "cannot write", &e))?;
-        let (parent, name) = match (out.parent(), out.file_name()) {
-            (Some(parent), Some(name)) => (parent, name.to_string_lossy()),
-            // The root folder: it exists and has no other beside it.
-            _ => (out.as_path(), "root".into()),
-        };
-        fs::create_dir_all(parent).map_err(|e| Error::file(parent, "cannot create", &e))?;
-        // A name of its own: one may be left from a build that was killed.
-        let mut attempt = 0u32;
-        loop {
-            let path = parent.join(format!(".{name}.outrigger-{}-{attempt}", std::process::id()));
-            attempt += 1;
-            match fs::create_dir(&path) {
-                Ok(()) => return Ok(Self(path)),
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(Error::file(&path, "cannot create", &e)),
-            }
-        }
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // What is left behind is a hidden folder; the outcome itself is already decided.
-        let _ = fs::remove_dir_all(&self.0);
-    }
+    Image::from_elf(
+        &path,
+        &input::read(&path, FILE_MAX)?,
+        class.manifest.max_image_kib,
+    )
 }

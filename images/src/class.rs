@@ -1,6 +1,10 @@
 //! The classes of driver domains: one manifest `images/<class>.toml` each, embedded.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
+
+use crate::options::Rule;
 
 /// The classes known by name.
 const CLASSES: [(&str, &str); 2] = [
@@ -39,9 +43,9 @@ pub struct Manifest {
     pub max_grant_frames: u32,
     /// `max_maptrack_frames` of the domain: pages of 256 handles, for what it maps of its guests.
     pub max_maptrack_frames: u32,
-    /// Keys of `[domain.NAME.options]`: each becomes a word `key=value` of the command line.
+    /// Keys of `[domain.NAME.options]`, and what each takes: it becomes a word `key=value` of the command line.
     #[serde(default)]
-    pub options: Vec<String>,
+    pub options: BTreeMap<String, Rule>,
     /// Whether a domain of this class is of use without a device.
     #[serde(default)]
     pub without_devices: bool,

@@ -1,6 +1,9 @@
-//! The commands: what is typed, and what is printed.
+//! The commands: what is typed, and what is done.
 
-use std::io::{self, ErrorKind, Write};
+mod live;
+mod manual;
+mod print;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
@@ -10,11 +13,12 @@ use outrigger::build::{self, DEFAULT_DEST, Request};
 use outrigger::card;
 use outrigger::devices::{self, Table};
 use outrigger::error::{Error, Fault};
-use outrigger::live::restart::{self, Restart};
-use outrigger::live::{Toolstack, reattach, update};
+use outrigger::live::{Toolstack, restart, update};
 use outrigger::tree::BaseTree;
 use outrigger::{inspect, new};
 use serde_json::{Value, json};
+
+use self::print::{lines, notices, print, print_bytes, print_json};
 
 /// Builds Xen driver domains from one machine file.
 #[derive(Parser)]
@@ -47,6 +51,11 @@ enum Command {
     },
     /// Prints a commented machine file for a board
     New(New),
+    /// Prints the beginning of a board file, from the board's device tree
+    NewBoard {
+        /// The board's device tree (flattened)
+        base_dtb: PathBuf,
+    },
     /// In Dom0: has a driver domain start over inside itself, without its guests noticing
     Restart {
         /// The driver domain's name
@@ -72,8 +81,14 @@ enum Command {
         /// The shell
         shell: Shell,
     },
-    /// Prints the manual page
-    Man,
+    /// Prints the manual page of a command, or writes those of all
+    Man {
+        /// The command: without it, the page of outrigger itself
+        command: Option<String>,
+        /// A folder for all pages, as man(1) finds them: outrigger.1, outrigger-build.1, …
+        #[arg(long, value_name = "DIR", conflicts_with = "command")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Args)]
@@ -150,7 +165,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
             let request = build.request();
             let built = build::build_for(&request, &boards)?;
             if cli.json {
-                return print_json(&json!({ "files": built.files, "notices": built.notices }));
+                return print_json(json!({ "files": built.files, "notices": built.notices }));
             }
             notices(&built.notices);
             print(&lines(built.files.iter().map(|file| file.display().to_string())))
@@ -163,7 +178,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
             };
             let written = card::write(&build.request(), &boards, &mut progress)?;
             if cli.json {
-                return print_json(&serde_json::to_value(&written).unwrap_or_default());
+                return print_json(serde_json::to_value(&written).unwrap_or_default());
             }
             notices(&written.notices);
             print(&format!(
@@ -177,7 +192,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Check(Check { machine, base_dtb }) => {
             let checked = build::check(&machine, &base_dtb, &boards)?;
             if cli.json {
-                return print_json(&serde_json::to_value(&checked).unwrap_or_default());
+                return print_json(serde_json::to_value(&checked).unwrap_or_default());
             }
             notices(&checked.notices);
             print(&lines(checked.domains.iter().map(ToString::to_string)))
@@ -185,10 +200,12 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Devices(Devices { base_dtb, all }) => {
             let base = build::read_tree(&base_dtb)?;
             let unknown = Board::unknown(&base);
-            let board = boards.of(&base).map_or(&unknown, |(_, board)| board);
+            let known = boards.of(&base);
+            let board = known.map_or(&unknown, |(_, board)| board);
             let devices = devices::devices(&base, board, all);
             if cli.json {
-                return print_json(&serde_json::to_value(&devices).unwrap_or_default());
+                let name = known.map(|(name, _)| name);
+                return print_json(json!({ "board": name, "devices": devices }));
             }
             print(&Table(&devices).to_string())
         }
@@ -200,7 +217,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
                     .iter()
                     .map(|(what, value)| json!({ "what": what, "value": value }))
                     .collect();
-                return print_json(&json!({ "kind": report.kind, "facts": facts }));
+                return print_json(json!({ "kind": report.kind, "facts": facts }));
             }
             let facts = report
                 .facts
@@ -213,73 +230,27 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::New(New { name, base_dtb }) => {
             print(&new_file(&boards, name.as_deref(), base_dtb.as_deref())?)
         }
-        Command::Restart { name } => restarted(&name, &restart::restart(Toolstack, &name)?, cli.json),
+        Command::NewBoard { base_dtb } => print(&new::board_file(&build::read_tree(&base_dtb)?)),
+        Command::Restart { name } => live::restarted(&name, &restart::restart(Toolstack, &name)?, cli.json),
         Command::Update { name, image } => {
             let bytes = build::read_bounded(&image)?;
             let restart = update::update(Toolstack, &name, &image, bytes)?;
-            restarted(&name, &restart, cli.json)
+            live::restarted(&name, &restart, cli.json)
         }
-        Command::Reattach { name, dry_run } => reattach(&name, dry_run, cli.json),
+        Command::Reattach { name, dry_run } => live::reattach(&name, dry_run, cli.json),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "outrigger", &mut script);
             print_bytes(&script)
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            let rendered = render_manual(&mut page);
-            rendered.map_err(|e| Error::file(Path::new("manual page"), "cannot make", &e))?;
-            print_bytes(&page)
-        }
+        Command::Man { command, out } => match out {
+            Some(folder) => {
+                let pages = manual::write(&Cli::command(), &folder)?;
+                print(&lines(pages.iter().map(|page| page.display().to_string())))
+            }
+            None => print_bytes(&manual::page(&Cli::command(), command.as_deref())?),
+        },
     }
-}
-
-fn restarted(name: &str, restart: &Restart, as_json: bool) -> Result<(), Error> {
-    if as_json {
-        return print_json(&serde_json::to_value(restart).unwrap_or_default());
-    }
-    let Restart {
-        count,
-        reason,
-        pause_us,
-    } = restart;
-    print(&format!(
-        "{name}: restart {count} ({reason}), serving again after {pause_us} us\n"
-    ))
-}
-
-/// Every device, even if one before it failed; then the first failure, if there was one.
-fn reattach(name: &str, dry_run: bool, as_json: bool) -> Result<(), Error> {
-    let plugs = reattach::stale(Toolstack, name)?;
-    let mut failure = None;
-    let mut reports = Vec::new();
-    for plug in &plugs {
-        let done = if dry_run {
-            Ok(())
-        } else {
-            reattach::plug(Toolstack, plug)
-        };
-        let error = done.err();
-        if as_json {
-            let error = error.as_ref().map(ToString::to_string);
-            reports.push(
-                json!({ "guest": plug.guest, "device": plug.device, "error": error,
-                "detach": plug.detach, "attach": plug.attach }),
-            );
-        } else {
-            let outcome = match &error {
-                None if dry_run => format!("xl {}; xl {}", plug.detach.join(" "), plug.attach.join(" ")),
-                None => "plugged in again".to_owned(),
-                Some(error) => error.to_string(),
-            };
-            print(&format!("{} {}: {outcome}\n", plug.guest, plug.device))?;
-        }
-        failure = failure.or(error);
-    }
-    if as_json {
-        print_json(&json!(reports))?;
-    }
-    failure.map_or(Ok(()), Err)
 }
 
 fn new_file(boards: &Boards, name: Option<&str>, base_dtb: Option<&Path>) -> Result<String, Error> {
@@ -307,46 +278,4 @@ fn new_file(boards: &Boards, name: Option<&str>, base_dtb: Option<&Path>) -> Res
         return Err(Error::at(file, Fault::OtherBoard(board.compatible.clone())));
     }
     Ok(new::machine_file(name, board, base.as_ref()))
-}
-
-/// The manual page of the command, and behind it those of its commands.
-fn render_manual(page: &mut Vec<u8>) -> io::Result<()> {
-    let mut command = Cli::command();
-    command.build();
-    clap_mangen::Man::new(command.clone()).render(page)?;
-    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
-        writeln!(page, ".SH \"OUTRIGGER {}\"", sub.get_name().to_uppercase())?;
-        let man = clap_mangen::Man::new(sub.clone());
-        man.render_description_section(page)?;
-        man.render_synopsis_section(page)?;
-        man.render_options_section(page)?;
-    }
-    Ok(())
-}
-
-fn notices(notices: &[String]) {
-    notices.iter().for_each(|notice| eprintln!("notice: {notice}"));
-}
-
-fn lines(lines: impl Iterator<Item = String>) -> String {
-    lines.flat_map(|line| [line, "\n".to_owned()]).collect()
-}
-
-fn print_json(value: &Value) -> Result<(), Error> {
-    print(&format!("{value:#}\n"))
-}
-
-fn print(text: &str) -> Result<(), Error> {
-    print_bytes(text.as_bytes())
-}
-
-/// Prints; a reader that has seen enough (`| head`) is no error.
-fn print_bytes(bytes: &[u8]) -> Result<(), Error> {
-    let mut out = io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::file(Path::new("standard output"), "cannot write", &e))
-        }
-        _ => Ok(()),
-    }
 }

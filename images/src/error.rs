@@ -1,6 +1,8 @@
 //! Everything the image builder refuses, as one line each.
 
-use std::fmt::{self, Display, Formatter, Write};
+mod mend;
+
+use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 
 /// What was refused, and where.
@@ -20,8 +22,25 @@ pub struct Error {
 pub enum Fault {
     #[error("{0}")]
     File(String),
-    #[error("{0}")]
-    Syntax(String),
+    #[error("is a folder, not a file")]
+    IsFolder,
+    #[error("is no regular file, and may have no end")]
+    NotRegular,
+    #[error("standard input can be read for one file only")]
+    InputTwice,
+    #[error("is longer than {0} bytes: it is no machine file or board file")]
+    TextTooLong(usize),
+    #[error("is no text: not UTF-8")]
+    NotText,
+    #[error("is a file, not a folder")]
+    NotAFolder,
+    #[error("cannot be written: in {folder} nothing can be made ({why})")]
+    NotWritable { folder: String, why: String },
+
+    #[error("{message}")]
+    Syntax { message: String, mend: Option<String> },
+    #[error("{key} stands twice: first on line {first}")]
+    DuplicateKey { key: String, first: usize },
     #[error("describes no domain: add a table [domain.NAME]")]
     NoDomains,
     #[error("unknown board {name:?} (known: {known})")]
@@ -37,20 +56,41 @@ pub enum Fault {
     #[error("memory of {mib} MiB is outside {min}..={max} MiB")]
     Memory { mib: u32, min: u32, max: u32 },
     #[error("class {class} has no option {key:?}")]
-    UnknownOption { class: String, key: String },
+    UnknownOption {
+        class: String,
+        key: String,
+        known: Vec<String>,
+    },
 
-    #[error("option {0:?} must be a string, or a list of strings, without spaces, commas and quotes")]
-    OptionValue(String),
+    #[error("option {key} = {value} is not {wanted}")]
+    OptionValue {
+        key: String,
+        value: String,
+        wanted: String,
+    },
+    #[error("option {key} has {count} entries; class {class} takes at most {most}")]
+    OptionEntries {
+        key: String,
+        count: usize,
+        class: String,
+        most: u64,
+    },
+    #[error("option {key} is for {}, and domain {domain} has none", devices.join(" or "))]
+    OptionFor {
+        key: String,
+        devices: Vec<String>,
+        domain: String,
+    },
     #[error("{0}")]
     Segment(String),
 
     #[error("not a usable device tree: {0}")]
     DeviceTree(String),
-    #[error("is the device tree of another board: its root is not compatible with {0:?}")]
-    OtherBoard(String),
+    #[error("is the device tree of another board: its root is not compatible with {}", quoted(.0))]
+    OtherBoard(Vec<String>),
 
-    #[error("no node {0} in the base device tree")]
-    MissingNode(String),
+    #[error("no node {reference} in the base device tree")]
+    MissingNode { reference: String, near: Option<String> },
     #[error("{reference} means more than one node: {}", paths.join(" "))]
     AmbiguousNode { reference: String, paths: Vec<String> },
     #[error("{0} is both given away and withheld")]
@@ -86,6 +126,7 @@ pub enum Fault {
         class: String,
         path: String,
         compatible: String,
+        mend: String,
     },
     #[error("{path} has no registers that can be given away: {why}")]
     Registers { path: String, why: String },
@@ -114,6 +155,13 @@ pub enum Fault {
 
     #[error("remove: {0:?} is not the full path of a node")]
     RemovedPath(String),
+    #[error("{what} of {mib} MiB has no room in memory from {from:#x} on: {why}")]
+    NoRoom {
+        what: String,
+        mib: u64,
+        from: u64,
+        why: String,
+    },
     #[error("load address {0:#x} is not a multiple of 2 MiB below 1 TiB")]
     LoadAddress(u64),
     #[error("arguments {0:?} hold a control character")]
@@ -175,10 +223,15 @@ pub enum Fault {
     #[error("changed while it was read")]
     Changed,
 
+    #[error("no command {name:?}")]
+    NoCommand { name: String, near: Option<String> },
+
     #[error("no domain of this name is running")]
     NoSuchDomain,
     #[error("{0}")]
     Program(String),
+    #[error("{0}")]
+    NoToolstack(String),
     #[error("the guest does not take it: what it had may still be in use there (a mounted file system)")]
     NotTaken,
     #[error("does not say within 10 s that it has restarted; its console says more")]
@@ -187,33 +240,6 @@ pub enum Fault {
     NoUpdates,
     #[error("gives no answer; it goes on as it was")]
     NoAnswer,
-}
-
-impl Fault {
-    /// How to mend it, where that does not follow from what is wrong.
-    pub fn mend(&self) -> Option<&'static str> {
-        match self {
-            Self::SharedPage { .. } | Self::SharedInterrupt { .. } => Some(
-                "give both to one domain, or keep the other from everybody: withhold = [\"…\"] beside board",
-            ),
-            Self::AmbiguousNode { .. } => Some("name it by its full path"),
-            Self::NoDriver { .. } => Some("`outrigger devices` says which class drives which device"),
-            Self::OtherBoard(_) => Some("`outrigger new --base-dtb` finds the board of a device tree"),
-            Self::Disabled(_) => {
-                Some("enable it (status = \"okay\") in the device tree that the machine boots with")
-            }
-            Self::NotOnCard(_) => {
-                Some("say where it is: NAME = \"FILE\" in [card.files], or put it into the firmware folder")
-            }
-            Self::TwiceOnCard { .. } => Some("more lines of config.txt go into config = [\"…\"] in [card]"),
-            Self::CardFull { .. } => Some("raise boot-mib in [card]"),
-            Self::CardData { .. } => Some("raise size-mib in [card]"),
-            Self::NoFirmware(_) => {
-                Some("add [boot] with xen = \"console=…\" and load = ADDRESS to the board file")
-            }
-            _ => None,
-        }
-    }
 }
 
 impl Error {
@@ -233,14 +259,25 @@ impl Error {
 
 impl Display for Error {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        // A file name or a string of the machine file may hold anything, line ends included.
-        for ch in format!("{}: {}", self.place, self.fault).chars() {
-            if ch.is_control() {
-                write!(f, "{}", ch.escape_default())?
-            } else {
-                f.write_char(ch)?
-            }
-        }
-        Ok(())
+        f.write_str(&one_line(&format!("{}: {}", self.place, self.fault)))
     }
+}
+
+/// Names with quotes around them.
+fn quoted(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    quoted.join(" or ")
+}
+
+/// A text on one line: a file name or a string of the machine file may hold anything, line ends included.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for ch in text.chars() {
+        if ch.is_control() {
+            line.extend(ch.escape_default());
+        } else {
+            line.push(ch);
+        }
+    }
+    line
 }

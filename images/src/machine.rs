@@ -8,7 +8,7 @@
 //! class = "block"                         # which image
 //! devices = ["/virtio_mmio@a003e00"]      # paths, aliases, labels or `compatible`s of nodes in the base device tree;
 //!                                         # the order names them virtio0, virtio1, …
-//! memory = 16                             # MiB; without it, what the class needs
+//! memory = "16M"                          # or a number of MiB; without it, what the class needs
 //! log = "info"                            # off, error, warn, info, debug or trace
 //! [domain.block.options]                  # the class's own options
 //!
@@ -28,6 +28,8 @@ use crate::boot::Boot;
 use crate::card::Card;
 use crate::class::Class;
 use crate::error::{Error, Fault};
+use crate::size::Mib;
+use crate::{options, syntax};
 
 /// Least and most memory of a driver domain, MiB. More than 3 GiB would go into a second bank of guest memory.
 const MEMORY_MIB: (u32, u32) = (4, 3072);
@@ -64,8 +66,8 @@ pub struct Domain {
     pub memory_mib: At<u32>,
     /// Level of its log; without it, the image's own.
     pub log: Option<Log>,
-    /// The class's own options, as words of the command line.
-    pub options: Vec<String>,
+    /// The class's own options, as words `key=value` of the command line.
+    pub options: Vec<At<String>>,
 }
 
 /// A value and the line of the machine file it stands on.
@@ -122,7 +124,7 @@ struct MachineTable {
 struct DomainTable {
     class: Spanned<String>,
     devices: Vec<Spanned<String>>,
-    memory: Option<Spanned<u32>>,
+    memory: Option<Spanned<Mib>>,
     log: Option<Log>,
     #[serde(default)]
     options: BTreeMap<Spanned<String>, toml::Value>,
@@ -146,8 +148,10 @@ impl MachineFile {
             file: file.display().to_string(),
             text,
         };
-        let table: MachineTable = toml::from_str(text)
-            .map_err(|e| source.refuse(e.span(), Fault::Syntax(e.message().to_owned())))?;
+        let table: MachineTable = toml::from_str(text).map_err(|e| {
+            let fault = syntax::fault(text, &e).1;
+            source.refuse(e.span(), fault)
+        })?;
         let board = boards.named(table.board.as_ref()).cloned().ok_or_else(|| {
             let fault = Fault::UnknownBoard {
                 name: table.board.as_ref().clone(),
@@ -211,7 +215,7 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn line(&self, span: &Range<usize>) -> usize {
-        self.text.bytes().take(span.start).filter(|&b| b == b'\n').count() + 1
+        syntax::line(self.text, span.start)
     }
 
     fn at<T>(&self, value: Spanned<T>) -> At<T> {
@@ -252,30 +256,28 @@ impl Source<'_> {
         if table.devices.is_empty() && !class.manifest.without_devices {
             return refuse(name.span(), Fault::NoDevices(name.into_inner()));
         }
+        let cards = class.device_names(table.devices.len());
         let mut options = Vec::new();
         for (key, value) in table.options {
-            if !class.manifest.options.contains(key.as_ref()) {
+            let Some(rule) = class.manifest.options.get(key.as_ref()) else {
                 let fault = Fault::UnknownOption {
                     class: class.name.to_owned(),
                     key: key.as_ref().clone(),
+                    known: class.manifest.options.keys().cloned().collect(),
                 };
                 return refuse(key.span(), fault);
-            }
-            let Some(word) = option_word(key.as_ref(), &value) else {
-                return refuse(key.span(), Fault::OptionValue(key.as_ref().clone()));
             };
-            if let Some(segments) = word.strip_prefix("segments=") {
-                let cards = class.device_names(table.devices.len());
-                let cards: Vec<&str> = cards.iter().map(String::as_str).collect();
-                let parsed = outrigger_segments::parse(segments, &cards);
-                if let Some(fault) = parsed.faults.into_iter().next() {
-                    return refuse(key.span(), Fault::Segment(fault));
-                }
-            }
-            options.push(word);
+            let word = options::word(class.name, key.as_ref(), rule, &value, &cards);
+            options.push(At {
+                line: self.line(&key.span()),
+                value: word.map_err(|fault| self.refuse(Some(key.span()), fault))?,
+            });
         }
         let memory_mib = match table.memory {
-            Some(memory) => self.at(memory),
+            Some(memory) => At {
+                line: self.line(&memory.span()),
+                value: memory.into_inner().0,
+            },
             None => At {
                 value: class.manifest.memory_mib,
                 line: self.line(&table.class.span()),
@@ -303,27 +305,6 @@ impl Source<'_> {
             options,
         })
     }
-}
-
-/// An option as a word of the command line: a list is joined by commas. `None` if that would not be one word, or not come
-/// apart again.
-fn option_word(key: &str, value: &toml::Value) -> Option<String> {
-    let items = match value {
-        toml::Value::Array(items) => items.as_slice(),
-        single => core::slice::from_ref(single),
-    };
-    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, ',' | '"' | '\'' | '\\');
-    let texts: Option<Vec<&str>> = items
-        .iter()
-        .map(|item| {
-            item.as_str()
-                .filter(|text| !text.is_empty() && text.chars().all(plain))
-        })
-        .collect();
-    Some(format!(
-        "{key}={}",
-        texts.filter(|texts| !texts.is_empty())?.join(",")
-    ))
 }
 
 /// Names that `xl` does not take for a domid, and that are file names.

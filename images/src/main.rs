@@ -6,6 +6,7 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use outrigger::error::one_line;
 
 fn main() -> ExitCode {
     match cli::run(cli::Cli::parse()) {
@@ -13,7 +14,7 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("error: {error}");
             if let Some(mend) = error.fault.mend() {
-                eprintln!("help: {mend}");
+                eprintln!("help: {}", one_line(&mend));
             }
             ExitCode::FAILURE
         }

@@ -105,16 +105,21 @@ pub(crate) fn split(number: u64) -> [u32; 2] {
 
 /// The base device tree with these nodes, and all below them, kept from Dom0, without those that stop Xen on the
 /// board, and with what Xen boots (`chosen`).
-pub fn host<'a>(
-    base: &BaseTree,
-    board: &'a Board,
-    passed: impl Iterator<Item = &'a str>,
-    chosen: Option<DeviceTreeNode>,
-) -> Vec<u8> {
+///
+/// The buses above lose their own `reg`: Xen would map that window to Dom0, and in it the device that is kept from it.
+/// Nobody else reads it: a simple bus translates by its `ranges`.
+pub fn host(base: &BaseTree, board: &Board, passed: &[&str], chosen: Option<DeviceTreeNode>) -> Vec<u8> {
     let mut tree = base.model().clone();
     for path in passed {
         if let Some(node) = node_at(&mut tree.root, path) {
             mark(node);
+        }
+    }
+    for bus in base.nodes().iter().filter(|node| node.bus) {
+        if passed.iter().any(|path| bus.is_window_to(path))
+            && let Some(node) = node_at(&mut tree.root, &bus.path)
+        {
+            node.remove_property("reg");
         }
     }
     for path in &board.remove {
@@ -145,13 +150,9 @@ fn remove(root: &mut DeviceTreeNode, path: &str) {
 /// The same as an overlay, for a board whose boot loader has the tree in memory and changes it there.
 /// It takes no node away: those it marks stay with nobody instead.
 ///
-/// Marks reach below a given node, as in [`host`].
-pub fn overlay<'a>(
-    base: &BaseTree,
-    board: &'a Board,
-    passed: impl Iterator<Item = &'a str>,
-    chosen: Option<DeviceTreeNode>,
-) -> Vec<u8> {
+/// Marks reach below a given node, as in [`host`]. An overlay takes no property away either: Dom0 could still reach a
+/// device through the window of its bus, if it meant to.
+pub fn overlay(base: &BaseTree, board: &Board, passed: &[&str], chosen: Option<DeviceTreeNode>) -> Vec<u8> {
     let mut tree = DeviceTree::new();
     let mut fragment = |path: &str, contents: DeviceTreeNode| {
         let mut fragment = node(&format!("fragment@{:x}", tree.root.children().count()));
@@ -159,7 +160,11 @@ pub fn overlay<'a>(
         fragment.add_child(contents);
         tree.root.add_child(fragment);
     };
-    for path in passed.chain(board.remove.iter().map(String::as_str)) {
+    for path in passed
+        .iter()
+        .copied()
+        .chain(board.remove.iter().map(String::as_str))
+    {
         // A board file may name a node that this tree does not have.
         if let Some(own) = base.model_node(path) {
             let mut contents = skeleton(own, "__overlay__");

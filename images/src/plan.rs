@@ -1,5 +1,6 @@
 //! What each domain will own: every check that spans the machine file, the device tree and the images. Pure.
 
+mod given;
 mod notices;
 pub(crate) mod sharing;
 
@@ -7,21 +8,19 @@ use std::ops::RangeInclusive;
 
 use crate::boot::script::{Script, adopt_sh, config_txt};
 use crate::boot::{HostTree, Layout, Start, chosen, legacy};
-use crate::class::{Class, Driver};
+use crate::class::Class;
 use crate::error::{Error, Fault};
-use crate::image::{GUEST_RAM_BASE, Image};
-use crate::machine::{At, Domain, MachineFile};
+use crate::image::Image;
+use crate::machine::{Domain, MachineFile};
 use crate::passthrough::{self, Reader};
+use crate::tree::BaseTree;
 use crate::tree::dma::Dma;
 use crate::tree::flat::MAX_BYTES;
 use crate::tree::interrupts::Spi;
 use crate::tree::needs::Need;
 use crate::tree::registers::{PAGE_BYTES, Region};
-use crate::tree::{BaseTree, Node, Unfound};
 use crate::xlcfg::XlConfig;
-
-/// Device interrupts that an image can bind: the bits of the kernel's wake word.
-const MAX_INTERRUPTS: usize = 32;
+pub(crate) use given::on_guest_layout;
 
 /// What will be written.
 #[derive(Debug)]
@@ -99,7 +98,7 @@ impl<'a> Plan<'a> {
     pub fn new(machine: &'a MachineFile, base: &'a BaseTree) -> Result<Self, Error> {
         let mut domains = Vec::new();
         for domain in &machine.domains {
-            let devices = devices(machine, base, domain)?;
+            let devices = given::devices(machine, base, domain)?;
             domains.push((domain, devices));
         }
         let withheld = sharing::check(machine, base, &domains)?;
@@ -140,11 +139,12 @@ impl<'a> Plan<'a> {
     }
 
     /// Paths of all nodes that Dom0 does not get.
-    fn passed(&self) -> impl Iterator<Item = &str> {
+    fn passed(&self) -> Vec<&str> {
         let devices = self.domains.iter().flat_map(|domain| &domain.devices);
         devices
             .map(|device| device.path.as_str())
             .chain(self.withheld.iter().map(String::as_str))
+            .collect()
     }
 
     /// All files, by name, with `dest` as the folder in Dom0 where they will be.
@@ -173,15 +173,19 @@ impl<'a> Plan<'a> {
             files.push((format!("{}.dtb", domain.name), partial));
         }
         let Some((boot, firmware)) = boot.as_ref().zip(board.boot.as_ref()) else {
-            let host = passthrough::host(self.base, board, self.passed(), None);
+            let host = passthrough::host(self.base, board, &self.passed(), None);
             files.push(("host.dtb".to_owned(), self.fitting("host.dtb", host)?));
             return Ok(files);
         };
-        let layout = Layout::new(boot, firmware, &started);
+        let layout = Layout::new(boot, firmware, &self.base.memory(), &started);
+        let layout = layout.map_err(|fault| Error {
+            place: self.machine.file.clone(),
+            fault,
+        })?;
         let chosen = Some(chosen::chosen(boot, firmware, &layout, &self.domains));
         let host = match boot.tree {
-            HostTree::Whole => passthrough::host(self.base, board, self.passed(), chosen),
-            HostTree::Overlay => passthrough::overlay(self.base, board, self.passed(), chosen),
+            HostTree::Whole => passthrough::host(self.base, board, &self.passed(), chosen),
+            HostTree::Overlay => passthrough::overlay(self.base, board, &self.passed(), chosen),
         };
         let name = layout.tree.file.clone();
         files.push((name.clone(), self.fitting(&name, host)?));
@@ -218,137 +222,6 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The node that a reference of the machine file means.
-fn find<'b>(base: &'b BaseTree, reference: &str) -> Result<&'b Node, Fault> {
-    base.find(reference).map_err(|unfound| match unfound {
-        Unfound::Missing => Fault::MissingNode(reference.to_owned()),
-        Unfound::Ambiguous(mut paths) => {
-            if paths.len() > 4 {
-                let more = paths.len() - 4;
-                paths.truncate(4);
-                paths.push(format!("and {more} more"));
-            }
-            Fault::AmbiguousNode {
-                reference: reference.to_owned(),
-                paths,
-            }
-        }
-    })
-}
-
-/// Finds a domain's devices in the base device tree.
-fn devices(machine: &MachineFile, base: &BaseTree, domain: &Domain) -> Result<Vec<Device>, Error> {
-    let mut devices: Vec<Device> = Vec::new();
-    for At {
-        value: reference,
-        line,
-    } in &domain.devices
-    {
-        let refuse = |fault| machine.refuse(*line, fault);
-        let node = find(base, reference).map_err(refuse)?;
-        let path = &node.path;
-        let driver = can_be_given(node, &domain.class).map_err(refuse)?;
-        for region in &node.registers.regions {
-            if let Some(what) = on_guest_layout(*region, domain.memory_mib.value) {
-                return Err(refuse(Fault::GuestLayout {
-                    path: path.clone(),
-                    base: region.base(),
-                    what,
-                }));
-            }
-        }
-        if let Some(first) = devices.first()
-            && first.dma != node.dma
-        {
-            return Err(refuse(Fault::DmaDiffers {
-                path: path.clone(),
-                other: first.path.clone(),
-            }));
-        }
-        let interrupts =
-            devices.iter().map(|device| device.spis.len()).sum::<usize>() + node.interrupts.spis.len();
-        if interrupts > MAX_INTERRUPTS {
-            return Err(refuse(Fault::TooManyInterrupts {
-                domain: domain.name.clone(),
-                count: interrupts,
-                max: MAX_INTERRUPTS,
-            }));
-        }
-        let index = devices
-            .iter()
-            .filter(|device| is_named(device, &driver.alias))
-            .count();
-        devices.push(Device {
-            name: format!("{}{index}", driver.alias),
-            path: path.clone(),
-            regions: node.registers.regions.clone(),
-            spis: node.interrupts.spis.clone(),
-            dma: node.dma.clone(),
-            iommu: node.iommu,
-            needs: node.needs.clone(),
-            line: *line,
-        });
-    }
-    Ok(devices)
-}
-
-fn is_named(device: &Device, alias: &str) -> bool {
-    device
-        .name
-        .strip_prefix(alias)
-        .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
-}
-
-/// The class's driver for this node, if the node alone is fit to be given away.
-fn can_be_given<'c>(node: &Node, class: &'c Class) -> Result<&'c Driver, Fault> {
-    let path = || node.path.clone();
-    if !node.enabled {
-        return Err(Fault::Disabled(path()));
-    }
-    let driver = class.driver(&node.compatible).ok_or_else(|| Fault::NoDriver {
-        class: class.name.to_owned(),
-        path: path(),
-        compatible: if node.compatible.is_empty() {
-            "none".to_owned()
-        } else {
-            node.compatible.join(", ")
-        },
-    })?;
-    if let Some(why) = &node.registers.refused {
-        return Err(Fault::Registers {
-            path: path(),
-            why: why.clone(),
-        });
-    }
-    if let Some(why) = &node.interrupts.refused {
-        return Err(Fault::Interrupts {
-            path: path(),
-            why: why.clone(),
-        });
-    }
-    if node.dma == Dma::Malformed {
-        return Err(Fault::DmaRanges { path: path() });
-    }
-    Ok(driver)
-}
-
-/// What of the guest's own layout these registers fall on: `iomem=` maps them at the machine's own addresses.
-pub(crate) fn on_guest_layout(region: Region, memory_mib: u32) -> Option<&'static str> {
-    let memory = u64::from(memory_mib) << 20;
-    // Xen 4.20, `public/arch-arm.h`: not ABI, but what xl uses.
-    let layout = [
-        (0x0300_1000, 0x0101_f000, "interrupt controller"),
-        (0x3800_0000, 0x0100_0000, "grant window"),
-        (0x3900_0000, 0x0000_4000, "console and XenStore pages"),
-        (GUEST_RAM_BASE, memory, "memory"),
-    ];
-    layout.into_iter().find_map(|(base, size, what)| {
-        Region::new(base, size)
-            .and_then(|own| own.shared_page(region))
-            .map(|_| what)
-    })
-}
-
 fn domain_plan(machine: &MachineFile, domain: &Domain, devices: Vec<Device>) -> DomainPlan {
     let mut intids: Vec<u32> = devices
         .iter()
@@ -366,7 +239,7 @@ fn domain_plan(machine: &MachineFile, domain: &Domain, devices: Vec<Device>) -> 
             .log
             .map(|log| format!("log={}", log.as_str()))
             .into_iter()
-            .chain(domain.options.iter().cloned())
+            .chain(domain.options.iter().map(|word| word.value.clone()))
             .collect::<Vec<_>>()
             .join(" "),
         pages: merge(

@@ -7,6 +7,7 @@ pub mod dma;
 pub mod flat;
 pub mod interrupts;
 mod lookup;
+pub mod memory;
 pub mod needs;
 pub mod registers;
 
@@ -54,6 +55,18 @@ pub struct Node {
     pub needs: Vec<Need>,
     /// Whether it is a part of the machine that someone could be given: see `outrigger devices`.
     pub device: bool,
+    /// Whether it is a bus whose own registers are the window to the devices behind it, and nothing beside.
+    pub bus: bool,
+}
+
+impl Node {
+    /// Whether the registers of this node are the window behind which the node at `path` is.
+    pub fn is_window_to(&self, path: &str) -> bool {
+        self.bus
+            && path
+                .strip_prefix(self.path.as_str())
+                .is_some_and(|rest| rest.starts_with('/'))
+    }
 }
 
 impl BaseTree {
@@ -83,11 +96,20 @@ impl BaseTree {
         self.by_path.get(path).map(|&index| &self.nodes[index])
     }
 
-    /// Whether the root is compatible with this board.
-    pub fn is_board(&self, compatible: &str) -> bool {
+    /// Whether the root is compatible with one of these names of a board.
+    pub fn is_board(&self, compatible: &[String]) -> bool {
         self.nodes
             .first()
-            .is_some_and(|root| root.compatible.iter().any(|c| c == compatible))
+            .is_some_and(|root| root.compatible.iter().any(|c| compatible.contains(c)))
+    }
+
+    /// Paths of the enabled nodes that are IOMMUs, whether Xen drives them or not.
+    pub fn iommus(&self) -> impl Iterator<Item = &str> {
+        let enabled = self.nodes.iter().filter(|node| node.enabled);
+        enabled.map(|node| node.path.as_str()).filter(|path| {
+            self.model_node(path)
+                .is_some_and(|node| node.property("#iommu-cells").is_some())
+        })
     }
 
     /// Path of Xen's console, if the board's arguments for Xen or the tree's `stdout-path` tell.
@@ -193,6 +215,7 @@ fn facts(root: &DeviceTreeNode) -> Vec<Node> {
             compatible: at.compatible(),
             enabled: is_enabled(at.node),
             device: is_device(at, &registers),
+            bus: is_bus(at),
             registers,
             interrupts: controllers.interrupts(&placed, index),
             dma: dma::reach(&placed, index),
@@ -226,6 +249,12 @@ fn is_iommu_of_xen(node: &Placed<'_>) -> bool {
         "renesas,ipmmu-r8a779f0",
     ];
     is_enabled(node.node) && node.compatible().iter().any(|c| KNOWN.contains(&c.as_str()))
+}
+
+/// Whether a node is a bus that needs no driver (Devicetree Specification, 4.5): an address range that is passed on.
+fn is_bus(at: &Placed<'_>) -> bool {
+    let simple = |c: &String| c == "simple-bus" || c == "simple-pm-bus";
+    at.node.property("ranges").is_some() && at.compatible().iter().any(simple)
 }
 
 /// Whether a node is a part of the machine: what the CPU can address, and neither memory nor an entry of `/chosen` or

@@ -250,3 +250,60 @@ fn dtc_accepts_every_tree() {
         }
     }
 }
+
+/// Where the script loads each file to.
+fn loads(bench: &Bench) -> Vec<(String, u64)> {
+    let script = text(bench, "boot.cmd");
+    let words = script
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    words
+        .filter_map(|words| match words[..] {
+            ["load", _, _, address, file, ..] => {
+                let file = file.trim_start_matches("${prefix}").to_owned();
+                Some((file, u64::from_str_radix(&address[2..], 16).unwrap()))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// OP-TEE on QEMU's virt keeps the 2 MiB at 0x4200_0000, where the builder loaded the tree to.
+#[test]
+fn nothing_is_loaded_into_reserved_memory() {
+    let mut tree = virt();
+    common::virt::reserve(&mut tree, 0x4200_0000, 0x20_0000);
+    common::virt::reserve(&mut tree, 0x5000_0000, 0x1000);
+    let bench = Bench::new(&machine(""), &tree);
+    bench.build().unwrap();
+    let wanted = [
+        ("host.dtb", 0x4220_0000),
+        ("xen", 0x4260_0000),
+        ("vmlinuz", 0x42e0_0000),
+        ("initrd.img", 0x48e0_0000),
+    ];
+    assert_eq!(loads(&bench), wanted.map(|(file, at)| (file.to_owned(), at)));
+    // The ramdisk has no more than what is free behind it.
+    let script = text(&bench, "boot.cmd");
+    assert!(script.contains("initrd.img is larger than 114 MiB"), "{script}");
+}
+
+#[test]
+fn memory_that_does_not_hold_it_is_an_error() {
+    let mut tree = virt();
+    set(
+        &mut tree,
+        "/memory@40000000",
+        "reg",
+        [0u32, 0x4000_0000, 0, 0x400_0000],
+    );
+    let bench = Bench::new(&machine(""), &tree);
+    let error = bench.build().unwrap_err();
+    assert_eq!(
+        bench.line(&error),
+        "machine.toml: vmlinuz of 96 MiB has no room in memory from 0x42c00000 on: the device tree's /memory ends at 0x44000000"
+    );
+    // A tree that leaves memory to the firmware is believed to have enough.
+    set(&mut tree, "/memory@40000000", "reg", [0u32, 0, 0, 0]);
+    Bench::new(&machine(""), &tree).build().unwrap();
+}

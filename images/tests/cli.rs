@@ -61,7 +61,8 @@ fn an_error_is_one_line_and_exit_code_1() {
     let output = outrigger(&bench, &["--images", "images"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
-    let line = "error: machine.toml:4: no node /virtio_mmio@line\\nend\\u{1b}[31m in the base device tree\n";
+    let line = "error: machine.toml:4: no node /virtio_mmio@line\\nend\\u{1b}[31m in the base device tree\n\
+                help: `outrigger devices` lists what there is; an alias, a label (\"&emmc2\") or a compatible names a node as well\n";
     assert_eq!(String::from_utf8(output.stderr).unwrap(), line);
     assert!(!bench.out().exists());
 }
@@ -105,7 +106,8 @@ fn check_needs_no_image_and_writes_nothing() {
     assert_eq!(json["domains"][0]["pages"], serde_json::json!([[0xa003, 0xa003]]));
     assert_eq!(json["notices"].as_array().unwrap().len(), 2);
     bench.put("machine.toml", MACHINE.replace("a003e00", "b000000").as_bytes());
-    let line = "error: machine.toml:4: no node /virtio_mmio@b000000 in the base device tree\n";
+    let line = "error: machine.toml:4: no node /virtio_mmio@b000000 in the base device tree\n\
+                help: did you mean /virtio_mmio@a000000? `outrigger devices` lists what there is\n";
     assert_eq!(fails(&bench, &check), line);
 }
 
@@ -115,14 +117,18 @@ fn devices_as_a_table_and_as_json() {
     let table = succeeds(&bench, &["devices", "virt.dtb"]);
     common::golden("devices.txt", &table);
     let json: Value = serde_json::from_str(&succeeds(&bench, &["devices", "virt.dtb", "--json"])).unwrap();
-    let devices = json.as_array().unwrap();
+    assert_eq!(
+        (&json["version"], &json["board"]),
+        (&1.into(), &"qemu-virt".into())
+    );
+    let devices = json["devices"].as_array().unwrap();
     assert_eq!(devices.len() + 3, table.lines().count());
     let disk = devices
         .iter()
         .find(|device| device["path"] == "/virtio_mmio@a003e00")
         .unwrap();
     assert_eq!(disk["free"], true);
-    assert_eq!(disk["class"], "block");
+    assert_eq!(disk["classes"], serde_json::json!(["block", "net"]));
     assert_eq!(disk["registers"], serde_json::json!([[0xa00_3e00, 0x200]]));
     assert_eq!(disk["takes_along"].as_array().unwrap().len(), 7);
 }
@@ -192,13 +198,75 @@ fn new_writes_a_file_that_can_be_checked() {
     succeeds(&bench, &["check", "machine.toml", "--base-dtb", "virt.dtb"]);
     assert_eq!(
         fails(&bench, &["new", "pi"]),
-        "error: outrigger new: unknown board \"pi\" (known: qemu-virt, raspberrypi-4)\n"
+        "error: outrigger new: unknown board \"pi\" (known: qemu-virt, raspberrypi-4)\n\
+         help: a board of your own is a board file (--board FILE), which `outrigger new-board` begins\n"
     );
     assert_eq!(
         fails(&bench, &["new", "raspberrypi-4", "--base-dtb", "virt.dtb"]),
-        "error: virt.dtb: is the device tree of another board: its root is not compatible with \"raspberrypi,4-model-b\"\n\
+        "error: virt.dtb: is the device tree of another board: its root is not compatible with \"raspberrypi,4-model-b\" or \"raspberrypi,400\" or \"raspberrypi,4-compute-module\"\n\
          help: `outrigger new --base-dtb` finds the board of a device tree\n"
     );
+}
+
+#[test]
+fn new_withholds_what_is_beside_the_only_device() {
+    let mut tree = virt();
+    for number in 0..32 {
+        tree.root.remove_child(&common::virt::transport(number)[1..]);
+    }
+    for (path, base, compatible) in [
+        ("/mmc@b000000", 0xb00_0000u32, "arasan,sdhci-8.9a"),
+        ("/rtc@b000800", 0xb00_0800, "acme,rtc"),
+    ] {
+        common::virt::set(&mut tree, path, "compatible", compatible);
+        common::virt::set(&mut tree, path, "reg", [0, base, 0, 0x100]);
+        common::virt::set(&mut tree, path, "interrupts", [0u32, 90, 4]);
+    }
+    let bench = Bench::new("", &tree);
+    let text = succeeds(&bench, &["new", "--base-dtb", "virt.dtb"]);
+    assert!(text.contains("\nwithhold = [\"/rtc@b000800\"]\n"), "{text}");
+    assert!(text.contains("\ndevices = [\"/mmc@b000000\"]\n"), "{text}");
+    assert!(text.contains("\n# [domain.net]\n"), "{text}");
+    bench.put("machine.toml", text.as_bytes());
+    succeeds(&bench, &["check", "machine.toml", "--base-dtb", "virt.dtb"]);
+}
+
+#[test]
+fn a_board_that_no_class_has_a_driver_for_says_so() {
+    let mut tree = virt();
+    for number in 0..32 {
+        tree.root.remove_child(&common::virt::transport(number)[1..]);
+    }
+    let table = succeeds(&Bench::new("", &tree), &["devices", "virt.dtb"]);
+    let last = "1 of 7 devices can be given to a driver domain, but no class has a driver for any device of this board.\n";
+    assert!(table.ends_with(last), "{table}");
+}
+
+#[test]
+fn a_board_file_from_a_device_tree() {
+    let mut tree = virt();
+    common::virt::set(&mut tree, "/", "compatible", "acme,board");
+    // What shares the console's interrupt must go, and what firmware keeps is not loaded over.
+    common::virt::set(&mut tree, "/pl011@9040000", "compatible", "arm,pl011");
+    common::virt::set(&mut tree, "/pl011@9040000", "reg", [0u32, 0x904_0000, 0, 0x1000]);
+    common::virt::set(&mut tree, "/pl011@9040000", "interrupts", [0u32, 1, 4]);
+    common::virt::reserve(&mut tree, 0x4200_0000, 0x20_0000);
+    let bench = Bench::new(&MACHINE.replace("qemu-virt", "acme"), &tree);
+    let text = succeeds(&bench, &["new-board", "virt.dtb"]);
+    common::golden("new-board.toml", &text);
+    bench.put("acme.toml", text.as_bytes());
+    succeeds(
+        &bench,
+        &[
+            "check",
+            "machine.toml",
+            "--base-dtb",
+            "virt.dtb",
+            "--board",
+            "acme.toml",
+        ],
+    );
+    succeeds(&bench, &["new", "--base-dtb", "virt.dtb", "--board", "acme.toml"]);
 }
 
 #[test]
@@ -211,7 +279,8 @@ fn a_board_file_of_ones_own() {
     let check = ["check", "machine.toml", "--base-dtb", "virt.dtb"];
     assert_eq!(
         fails(&bench, &check),
-        "error: machine.toml:1: unknown board \"mine\" (known: qemu-virt, raspberrypi-4)\n"
+        "error: machine.toml:1: unknown board \"mine\" (known: qemu-virt, raspberrypi-4)\n\
+         help: a board of your own is a board file (--board FILE), which `outrigger new-board` begins\n"
     );
     succeeds(&bench, &[&check[..], &["--board", "mine.toml"]].concat());
     bench.put("mine.toml", b"compatible = \"linux,dummy-virt\"\nslot = 1\n");

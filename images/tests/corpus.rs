@@ -15,6 +15,7 @@ use outrigger::class::Driver;
 use outrigger::devices::{self, Table};
 use outrigger::error::Fault;
 use outrigger::machine::MachineFile;
+use outrigger::new;
 use outrigger::plan::Plan;
 use outrigger::tree::{BaseTree, flat};
 
@@ -183,6 +184,51 @@ fn the_first_disk_and_network_of_every_board_can_be_given_or_one_line_says_why_n
     }
     eprintln!("{planned} devices can be given away, {refused} cannot");
     assert!(planned > 0 || env::var_os("DTB_CORPUS").is_none());
+}
+
+/// What `new-board` and `new` write of any tree can be read again, and finds its tree.
+#[test]
+fn every_board_can_begin_a_board_file_and_a_machine_file() {
+    for file in corpus() {
+        let base = read(&file);
+        let mut boards = Boards::default();
+        let name = boards
+            .add(Path::new("it.toml"), &new::board_file(&base))
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let (found, board) = boards.of(&base).unwrap();
+        assert_eq!(found, name, "{}", file.display());
+        let text = new::machine_file(&name, board, Some(&base));
+        match MachineFile::parse_for(Path::new("m.toml"), &text, &boards) {
+            Ok(machine) => {
+                let plan = Plan::new(&machine, &base);
+                assert!(plan.is_ok(), "{}: {}", file.display(), plan.unwrap_err());
+            }
+            Err(error) => assert_eq!(error.fault, Fault::NoDomains, "{}: {error}", file.display()),
+        }
+    }
+}
+
+/// One SoC, three boards.
+#[test]
+fn the_family_of_the_raspberry_pi_4_is_known() {
+    let files = corpus();
+    for name in ["rpi-4-b", "rpi-400", "rpi-cm4-io"] {
+        let Some(file) = files
+            .iter()
+            .find(|file| file.ends_with(format!("bcm2711-{name}.dtb")))
+        else {
+            assert!(files.is_empty(), "{name}");
+            continue;
+        };
+        let boards = Boards::default();
+        let base = read(file);
+        let (board, facts) = boards.of(&base).unwrap();
+        assert_eq!(board, "raspberrypi-4", "{name}");
+        let text = new::machine_file(board, facts, Some(&base));
+        let machine = MachineFile::parse(Path::new("m.toml"), &text).unwrap();
+        let plan = Plan::new(&machine, &base).unwrap();
+        assert_eq!(plan.domains.len(), 2, "{name}: block and net");
+    }
 }
 
 /// Checked by hand against the board's documentation once; kept since.

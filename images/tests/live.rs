@@ -166,7 +166,23 @@ fn a_domain_that_is_not_there_is_one_line() {
     let dom0 = Dom0::new("nobody", None, "[]", &[]);
     let (code, stdout, stderr) = out(&dom0.outrigger(&["reattach", "net"]));
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
-    assert_eq!(stderr, "error: net: no domain of this name is running\n");
+    assert_eq!(
+        stderr,
+        "error: net: no domain of this name is running\nhelp: `xl list` shows which domains there are\n"
+    );
+    dom0.program(
+        "xl",
+        "echo 'xencall: error: Could not obtain handle on privileged command interface: Permission denied' >&2\n\
+         echo 'libxl: error: libxl.c:102:libxl_ctx_alloc: cannot open libxc handle: Permission denied' >&2\n\
+         echo 'cannot init xl context' >&2\nexit 1",
+    );
+    for command in [&["reattach", "net"][..], &["restart", "net"]] {
+        let (code, _, stderr) = out(&dom0.outrigger(command));
+        let wanted = "error: xl domid net: xencall: error: Could not obtain handle on privileged command interface: Permission \
+                      denied; libxl: error: libxl.c:102:libxl_ctx_alloc: cannot open libxc handle: Permission denied; cannot init \
+                      xl context\nhelp: this is done in Dom0, as root\n";
+        assert_eq!((code, stderr.as_str()), (Some(1), wanted));
+    }
 }
 
 const RESTARTED: &[(&str, &str)] = &[

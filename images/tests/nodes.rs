@@ -378,3 +378,115 @@ fn xens_console_and_more_interrupts_than_an_image_binds() {
     let line = "machine.toml:4: domain block has 33 device interrupts, and its image takes at most 32";
     assert_eq!(bench.line(&bench.build().unwrap_err()), line);
 }
+
+/// A disk on a bus whose own `reg` covers all that is behind it, as on NXP's i.MX8 and Amlogic's.
+fn on_a_bus(compatible: &str, more: impl FnOnce(&mut DeviceTree)) -> Bench {
+    let mut tree = virt();
+    let bus = "/soc/bus@b000000";
+    for (path, ranges) in [
+        ("/soc", &[][..]),
+        (bus, &[0xb00_0000u32, 0, 0xb00_0000, 0x100_0000]),
+    ] {
+        set(
+            &mut tree,
+            path,
+            "compatible",
+            if path == bus { compatible } else { "simple-bus" },
+        );
+        set(
+            &mut tree,
+            path,
+            "#address-cells",
+            if path == bus { 1u32 } else { 2 },
+        );
+        set(&mut tree, path, "#size-cells", if path == bus { 1u32 } else { 2 });
+        set(&mut tree, path, "ranges", ranges);
+    }
+    set(&mut tree, bus, "reg", [0u32, 0xb00_0000, 0, 0x100_0000]);
+    for (path, base) in [
+        ("/soc/bus@b000000/mmc@b010000", 0xb01_0000u32),
+        ("/soc/bus@b000000/rtc@b020000", 0xb02_0000),
+    ] {
+        set(&mut tree, path, "compatible", "arasan,sdhci-8.9a");
+        set(&mut tree, path, "reg", [base, 0x1000]);
+        set(&mut tree, path, "interrupts", [0u32, 80 + (base >> 16 & 0xf), 4]);
+    }
+    more(&mut tree);
+    let machine = "board = \"qemu-virt\"\n[domain.block]\nclass = \"block\"\n\
+                   devices = [\"/soc/bus@b000000/mmc@b010000\"]\n";
+    Bench::new(machine, &tree)
+}
+
+#[test]
+fn the_registers_of_a_bus_are_the_window_to_its_devices() {
+    let bench = on_a_bus("simple-bus", |_| {});
+    bench.build().unwrap();
+    let dtb = fs::read(bench.out().join("host.dtb")).unwrap();
+    let host = Fdt::new(&dtb).unwrap();
+    // Xen would map the window to Dom0, and the given device in it.
+    assert!(
+        host.find_node("/soc/bus@b000000")
+            .unwrap()
+            .property("reg")
+            .is_none()
+    );
+    assert!(
+        host.find_node("/soc/bus@b000000/rtc@b020000")
+            .unwrap()
+            .property("reg")
+            .is_some()
+    );
+    let base = BaseTree::parse(Path::new("t"), &fs::read(bench.dir.join("virt.dtb")).unwrap()).unwrap();
+    let board = outrigger::board::Board::unknown(&base);
+    let devices = outrigger::devices::devices(&base, &board, false);
+    let disk = devices
+        .iter()
+        .find(|device| device.path.ends_with("/mmc@b010000"))
+        .unwrap();
+    assert!(disk.free, "{:?}", disk.obstacles);
+}
+
+#[test]
+fn a_device_around_a_device_is_no_window() {
+    // A controller with parts, such as a network coprocessor; and a bus that a device lies beside, not behind.
+    let line = |bench: &Bench| bench.line(&bench.build().unwrap_err());
+    assert_eq!(
+        line(&on_a_bus("fsl,fman", |_| {})),
+        "machine.toml:4: /soc/bus@b000000/mmc@b010000 shares the 4 KiB page 0xb010 with /soc/bus@b000000 of Dom0"
+    );
+    let beside = on_a_bus("simple-bus", |tree| {
+        set(tree, "/soc/bus@c000000", "compatible", "simple-bus");
+        set(tree, "/soc/bus@c000000", "ranges", [0u8; 0]);
+        set(tree, "/soc/bus@c000000", "reg", [0u32, 0xb01_0000, 0, 0x1000]);
+    });
+    assert_eq!(
+        line(&beside),
+        "machine.toml:4: /soc/bus@b000000/mmc@b010000 shares the 4 KiB page 0xb010 with /soc/bus@c000000 of Dom0"
+    );
+}
+
+#[test]
+fn an_iommu_that_the_board_file_does_not_claim_is_named() {
+    let notice = |compatible: &str, used: bool| {
+        let mut tree = virt();
+        set(&mut tree, "/iommu@d000000", "compatible", compatible);
+        set(&mut tree, "/iommu@d000000", "#iommu-cells", 1u32);
+        set(&mut tree, "/iommu@d000000", "phandle", 0x77u32);
+        if used {
+            set(&mut tree, DISK, "iommus", [0x77u32, 1]);
+        }
+        let machine =
+            format!("board = \"qemu-virt\"\n[domain.block]\nclass = \"block\"\ndevices = [{DISK:?}]\n");
+        Bench::new(&machine, &tree).build().unwrap().notices[0].clone()
+    };
+    let known = "domain block: the board file of qemu-virt claims no IOMMU (the tree has /iommu@d000000, which Xen drives: \
+                 iommu = true has it confine them): its devices reach all memory";
+    assert!(
+        notice("arm,mmu-500", true).starts_with(known),
+        "{}",
+        notice("arm,mmu-500", true)
+    );
+    let unknown = "(the tree has /iommu@d000000, but no device behind one that Xen drives)";
+    assert!(notice("rockchip,iommu", true).contains(unknown));
+    assert!(notice("arm,mmu-500", false).contains(unknown));
+}

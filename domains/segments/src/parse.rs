@@ -14,6 +14,9 @@ const NAME_MAX: usize = 31;
 /// What is wrong, and how to mend it. The segment's own words stand before it, so that it need not repeat them.
 type Fault = &'static str;
 
+/// The words that may follow a segment's name and card.
+const WORDS: [&str; 6] = ["address", "router", "dns", "vlan", "mode", "uplink"];
+
 const NAME: Fault = "a name has 1 to 31 letters, digits, '-', '_' and '.'";
 const PRINTABLE: Fault = "a character that is not printable ASCII";
 const KEYS: Fault = "after the name and the card there are address=, router=, dns=, vlan=, mode= and uplink=";
@@ -35,7 +38,7 @@ const ROUTER: Fault = "router= is not in the subnet of a fixed address=";
 const NAME_TAKEN: Fault = "another segment has this name already";
 const SUBNET_TAKEN: Fault = "its subnet is another segment's, too; choose another";
 const OWN: Fault = "there are 8 addresses already, and no more can be";
-const NO_UPLINK: Fault = "uplink= must name a bridged segment that has an address=; without it, one such segment must be the only one";
+const NO_UPLINK: Fault = "mode=nat needs a bridged segment with an address=, named by uplink= if there are several, such as lan:net0:address=dhcp";
 
 /// Understands `text`. `cards`: the names of the cards that there are.
 pub fn parse(text: &str, cards: &[&str]) -> Parsed {
@@ -54,7 +57,24 @@ fn line(word: &str, fault: Fault) -> String {
     let shown = |c: char| if c.is_ascii_graphic() { c } else { '?' };
     let mut line = String::from("segment ");
     line.extend(word.chars().take(80).map(shown));
-    line + ": " + fault
+    line += ": ";
+    if fault == KEYS
+        && let Some(unknown) = unknown(word)
+    {
+        line.extend(unknown.chars().take(40).map(shown));
+        line += " is no word of a segment; ";
+    }
+    line + fault
+}
+
+/// The first part of a segment's text that is none of its words.
+fn unknown(word: &str) -> Option<&str> {
+    let known = |part: &&str| part.split_once('=').is_some_and(|(key, _)| WORDS.contains(&key));
+    let mut parts = word.split(':').skip(1).enumerate();
+    let mut unknown = parts
+        .by_ref()
+        .filter(|(index, part)| !known(part) && (*index > 0 || part.contains('=')));
+    unknown.next().map(|(_, part)| part)
 }
 
 fn segment(word: &str, cards: &[&str], others: &[Segment]) -> Result<Segment, Fault> {

@@ -54,10 +54,13 @@ fn faults_say_what_to_mend() {
         ("", "a name has"),
         ("a b", "not printable ASCII"),
         ("lan:net7", "there is no such card"),
-        ("lan:net0:net1", "after the name and the card there are address="),
         (
-            "lan:adress=dhcp",
-            "after the name and the card there are address=",
+            "lan:net0:net1",
+            "net1 is no word of a segment; after the name and the card there are address=",
+        ),
+        (
+            "lan:vlan=3:adress=dhcp",
+            "adress=dhcp is no word of a segment; after the name and the card there are address=",
         ),
         ("lan:address=dhcp:address=dhcp", "a key stands twice"),
         ("lan:address=10.0.0.5", "such as 192.0.2.5/24"),
@@ -80,7 +83,10 @@ fn faults_say_what_to_mend() {
         ("g:mode=nat:address=dhcp", "mode=nat needs address="),
         ("g:net0:mode=nat:address=10.0.3.1/24", "take the card out"),
         ("g:mode=nat:address=10.0.3.1/24:vlan=3", "for bridged segments"),
-        ("g:mode=nat:address=10.0.3.1/24", "must name a bridged segment"),
+        (
+            "g:mode=nat:address=10.0.3.1/24",
+            "needs a bridged segment with an address=",
+        ),
     ] {
         let fault = fault(text);
         assert!(fault.contains(says), "{text}: {fault}");
@@ -103,7 +109,7 @@ fn a_fault_takes_nothing_else_along() {
         "has this name",
         "another segment's way out already",
         "its subnet is another",
-        "uplink= must name",
+        "mode=nat needs a bridged",
     ];
     assert_eq!(parsed.faults.len(), says.len(), "{:?}", parsed.faults);
     for says in says {

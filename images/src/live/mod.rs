@@ -27,11 +27,30 @@ impl Toolstack {
     /// # Errors
     /// There is none.
     pub fn domid(self, name: &str) -> Result<u32, Error> {
-        let printed = self.xl(&["domid", name]);
-        let number = printed.ok().and_then(|printed| printed.trim().parse().ok());
-        number.ok_or_else(|| Error {
-            place: name.to_owned(),
-            fault: Fault::NoSuchDomain,
+        let output = output("xl", &["domid", name])?;
+        let printed = String::from_utf8_lossy(&output.stdout);
+        if output.status.success()
+            && let Ok(number) = printed.trim().parse()
+        {
+            return Ok(number);
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said: Vec<&str> = said
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
+        // That there is none it says in words; when it cannot ask Xen, its first lines say why.
+        let is_missing = |line: &&str| line.contains("does not exist") || line.contains("invalid domain");
+        if said.iter().all(is_missing) {
+            return Err(Error {
+                place: name.to_owned(),
+                fault: Fault::NoSuchDomain,
+            });
+        }
+        Err(Error {
+            place: format!("xl domid {name}"),
+            fault: Fault::NoToolstack(said[..said.len().min(XL_LINES)].join("; ")),
         })
     }
 
@@ -57,6 +76,9 @@ impl Toolstack {
     }
 }
 
+/// Lines of an error of `xl` that are passed on: what libxc, libxl and it itself say of one cause.
+const XL_LINES: usize = 4;
+
 fn output(program: &str, arguments: &[&str]) -> Result<std::process::Output, Error> {
     let output = Command::new(program).args(arguments).output();
     output.map_err(|error| cannot_run(program, &error))
@@ -65,7 +87,7 @@ fn output(program: &str, arguments: &[&str]) -> Result<std::process::Output, Err
 fn cannot_run(program: &str, error: &std::io::Error) -> Error {
     Error {
         place: program.to_owned(),
-        fault: Fault::Program(format!("{error} (this is done in Dom0, as root)")),
+        fault: Fault::NoToolstack(format!("cannot be run: {error}")),
     }
 }
 

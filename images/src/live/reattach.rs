@@ -105,7 +105,7 @@ pub fn stale(dom0: Toolstack, name: &str) -> Result<Vec<Plug>, Error> {
     let serving = dom0.domid(name)?;
     let guests: Vec<Guest> = serde_json::from_str(&dom0.xl(&["list", "-l"])?).map_err(|error| Error {
         place: "xl list -l".to_owned(),
-        fault: Fault::Syntax(error.to_string()),
+        fault: Fault::Program(error.to_string()),
     })?;
     let mut plugs = Vec::new();
     for guest in &guests {

@@ -20,8 +20,10 @@ pub(super) fn notices(
         let name = &domain.name;
         if !machine.board.iommu {
             notices.push(format!(
-                "domain {name}: {} has no IOMMU, so its devices reach all memory: it contains faults, not a hostile device",
-                machine.board_name
+                "domain {name}: the board file of {} claims no IOMMU{}: its devices reach all memory, and the domain contains \
+                 faults, not a hostile device",
+                machine.board_name,
+                iommus(base)
             ));
         }
         for device in &domain.devices {
@@ -75,6 +77,18 @@ pub(super) fn notices(
         ));
     }
     notices
+}
+
+/// What the tree says of IOMMUs that the board file does not claim.
+fn iommus(base: &BaseTree) -> String {
+    let known = base.nodes().iter().any(|node| node.iommu);
+    match (base.iommus().next(), known) {
+        (None, _) => ", and the device tree has none".to_owned(),
+        (Some(path), true) => {
+            format!(" (the tree has {path}, which Xen drives: iommu = true has it confine them)")
+        }
+        (Some(path), false) => format!(" (the tree has {path}, but no device behind one that Xen drives)"),
+    }
 }
 
 /// Whether a node is a network controller with a PHY, and its address is nowhere.

@@ -42,12 +42,6 @@ pub(super) fn check(
     let console = base.xen_console(&machine.board);
     for (_, device) in &given {
         let path = || device.path.clone();
-        if console.as_ref() == Some(&device.path) {
-            return Err(machine.refuse(device.line, Fault::XenConsole(path())));
-        }
-        if machine.board.removes(&device.path) {
-            return Err(machine.refuse(device.line, Fault::Removed(path())));
-        }
         let meets = |node: &&str| {
             *node == device.path || is_inside(node, &device.path) || is_inside(&device.path, node)
         };
@@ -86,7 +80,7 @@ pub(super) fn check(
 /// The nodes that the machine file wants to be nobody's.
 fn nobodys(machine: &MachineFile, base: &BaseTree) -> Result<Vec<String>, Error> {
     let find = |At { value, line }: &At<String>| {
-        let node = super::find(base, value).map_err(|fault| machine.refuse(*line, fault))?;
+        let node = super::given::find(base, value).map_err(|fault| machine.refuse(*line, fault))?;
         Ok(node.path.clone())
     };
     machine.withhold.iter().map(find).collect()
@@ -146,7 +140,9 @@ fn between((first_domain, first): &Given<'_>, (second_domain, second): &Given<'_
 /// What a given device and a node left to Dom0 share.
 fn with_dom0(device: &Device, node: &Node) -> Option<Fault> {
     let (path, other, owner) = (device.path.clone(), node.path.clone(), "Dom0".to_owned());
-    if let Some(page) = shared_page(&device.regions, &node.registers.regions) {
+    if !node.is_window_to(&device.path)
+        && let Some(page) = shared_page(&device.regions, &node.registers.regions)
+    {
         return Some(Fault::SharedPage {
             path,
             page,

@@ -3,6 +3,7 @@
 use dtoolkit::{Node as _, Property as _};
 
 use super::{BaseTree, Node};
+use crate::near::nearest;
 
 /// Why a reference names no single node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,40 @@ impl BaseTree {
                 found.iter().map(|node| node.path.clone()).collect(),
             )),
         }
+    }
+
+    /// What somebody may have meant whose reference is missing: a path, an alias, a label or a `compatible`.
+    ///
+    /// A kernel's tree renames buses from one version to the next (`/emmc2bus` became `/emmc2-bus@fe000000`), so a node of the
+    /// same name elsewhere comes first.
+    pub fn near(&self, reference: &str) -> Option<String> {
+        let name = reference.rsplit('/').next().filter(|name| !name.is_empty())?;
+        let called = |node: &&Node| node.path.rsplit('/').next() == Some(name);
+        if let Some(node) = self.nodes().iter().find(called) {
+            return Some(node.path.clone());
+        }
+        let paths = || self.nodes().iter().map(|node| node.path.as_str());
+        if reference.starts_with('/') {
+            return nearest(reference, paths()).map(str::to_owned);
+        }
+        let (mark, plain) = match reference.strip_prefix('&') {
+            Some(label) => ("&", label),
+            None => ("", reference),
+        };
+        let names = ["/aliases", "/__symbols__"]
+            .iter()
+            .filter_map(|names| self.model_node(names))
+            .flat_map(|node| node.properties())
+            .map(|property| property.name().to_owned())
+            .collect::<Vec<_>>();
+        if let Some(name) = nearest(plain, names.iter().map(String::as_str)) {
+            return Some(format!("{mark}{name}"));
+        }
+        let compatible = self.nodes().iter().filter(|node| node.enabled);
+        let compatible = compatible.flat_map(|node| node.compatible.iter().map(String::as_str));
+        nearest(reference, compatible)
+            .or_else(|| nearest(&format!("/{reference}"), paths()))
+            .map(str::to_owned)
     }
 
     /// The node whose path the property `name` of the node `names` holds.

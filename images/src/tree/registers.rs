@@ -43,6 +43,11 @@ impl Region {
         self.size
     }
 
+    /// The byte after its last; of one that reaches the end of all addresses, its last.
+    pub fn end(self) -> u64 {
+        self.base.saturating_add(self.size)
+    }
+
     /// Its last byte.
     fn last(self) -> u64 {
         self.base + (self.size - 1)

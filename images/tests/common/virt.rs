@@ -27,6 +27,16 @@ pub fn transport(number: u32) -> String {
     format!("/virtio_mmio@{:x}", 0xa00_0000 + 0x200 * number)
 }
 
+/// Reserves memory for the firmware, as OP-TEE does.
+pub fn reserve(tree: &mut DeviceTree, base: u32, size: u32) {
+    set(tree, "/reserved-memory", "#address-cells", 2u32);
+    set(tree, "/reserved-memory", "#size-cells", 2u32);
+    set(tree, "/reserved-memory", "ranges", [0u8; 0]);
+    let path = format!("/reserved-memory/optee@{base:x}");
+    set(tree, &path, "reg", [0, base, 0, size]);
+    set(tree, &path, "no-map", [0u8; 0]);
+}
+
 /// The board.
 pub fn virt() -> DeviceTree {
     let mut tree = DeviceTree::new();

@@ -18,6 +18,7 @@ if itest 0x${filesize} -gt 0x6000000; then echo "vmlinuz is larger than 96 MiB";
 fdt set /chosen/module@42c00000 reg <0x0 0x42c00000 0x0 0x${filesize}> || exit 1
 
 load ${devtype} ${devnum}:${distro_bootpart} 0x48c00000 ${prefix}initrd.img || exit 1
+if itest 0x${filesize} -gt 0x77400000; then echo "initrd.img is larger than 1908 MiB"; exit 1; fi
 fdt set /chosen/module@48c00000 reg <0x0 0x48c00000 0x0 0x${filesize}> || exit 1
 
 booti 0x42400000 - 0x42000000

@@ -19,6 +19,7 @@ if itest 0x${filesize} -gt 0x6000000; then echo "vmlinuz is larger than 96 MiB";
 fdt set /chosen/module@42e00000 reg <0x0 0x42e00000 0x0 0x${filesize}> || exit 1
 
 load ${devtype} ${devnum}:${distro_bootpart} 0x48e00000 ${prefix}initrd.img || exit 1
+if itest 0x${filesize} -gt 0x77200000; then echo "initrd.img is larger than 1906 MiB"; exit 1; fi
 fdt set /chosen/module@48e00000 reg <0x0 0x48e00000 0x0 0x${filesize}> || exit 1
 
 load ${devtype} ${devnum}:${distro_bootpart} 0x42c00000 ${prefix}xenpolicy || exit 1
