@@ -13,7 +13,7 @@
 use core::cell::Cell;
 use core::mem::offset_of;
 
-use outrigger_ring::SharedPages;
+use outrigger_ring::{Overflow, SharedPages, StreamPlace, StreamReader, StreamWriter};
 use xen_unikernel_abi::io::libxenvchan::{RingShared, VCHAN_NOTIFY_READ, VCHAN_NOTIFY_WRITE, VchanInterface};
 
 /// Bytes on their way from the client, at most: 2 KiB, the larger of the two rings that fit into one page.
@@ -24,16 +24,30 @@ pub const TO_CLIENT: usize = 1 << TO_CLIENT_ORDER;
 const FROM_CLIENT_ORDER: u16 = 11;
 const TO_CLIENT_ORDER: u16 = 10;
 
-const LEFT: usize = offset_of!(VchanInterface, left);
-const RIGHT: usize = offset_of!(VchanInterface, right);
-const CONS: usize = offset_of!(RingShared, cons);
-const PROD: usize = offset_of!(RingShared, prod);
+/// The stream whose indices are at `indices`; a ring within the page lies at its own size.
+const fn place(indices: usize, size: usize) -> StreamPlace {
+    StreamPlace {
+        ring: size,
+        size: size as u32,
+        prod: indices + offset_of!(RingShared, prod),
+        cons: indices + offset_of!(RingShared, cons),
+    }
+}
+
+const LEFT: StreamPlace = place(offset_of!(VchanInterface, left), FROM_CLIENT);
+const RIGHT: StreamPlace = place(offset_of!(VchanInterface, right), TO_CLIENT);
 const CLI_LIVE: usize = offset_of!(VchanInterface, cli_live);
 const SRV_LIVE: usize = offset_of!(VchanInterface, srv_live);
 
 /// The stream's indices cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken;
+
+impl From<Overflow> for Broken {
+    fn from(_: Overflow) -> Self {
+        Self
+    }
+}
 
 /// Where the client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +64,8 @@ pub enum Client {
 #[derive(Debug)]
 pub struct Server<P> {
     page: P,
-    /// Bytes taken from the client. Ours: what the page says of it is for the client.
-    taken: Cell<u32>,
-    /// Bytes given to the client.
-    given: Cell<u32>,
+    from_client: Cell<StreamReader>,
+    to_client: Cell<StreamWriter>,
 }
 
 impl<P: SharedPages> Server<P> {
@@ -61,8 +73,8 @@ impl<P: SharedPages> Server<P> {
     pub fn new(page: P) -> Self {
         let server = Self {
             page,
-            taken: Cell::new(0),
-            given: Cell::new(0),
+            from_client: Cell::new(StreamReader::new(LEFT, 0)),
+            to_client: Cell::new(StreamWriter::new(RIGHT, 0)),
         };
         server.open();
         server
@@ -70,11 +82,10 @@ impl<P: SharedPages> Server<P> {
 
     /// Begins anew, for another client.
     pub fn open(&self) {
-        self.taken.set(0);
-        self.given.set(0);
-        for ring in [LEFT, RIGHT] {
-            self.page.store_u32(ring + CONS, 0);
-            self.page.store_u32(ring + PROD, 0);
+        self.from_client.set(StreamReader::new(LEFT, 0));
+        self.to_client.set(StreamWriter::new(RIGHT, 0));
+        for index in [LEFT.cons, LEFT.prod, RIGHT.cons, RIGHT.prod] {
+            self.page.store_u32(index, 0);
         }
         self.page
             .store_u16(offset_of!(VchanInterface, left_order), FROM_CLIENT_ORDER);
@@ -103,19 +114,9 @@ impl<P: SharedPages> Server<P> {
         self.ask();
         // What was written before the flag was set tells nobody.
         self.page.full_barrier();
-        let taken = self.taken.get();
-        let ready = self.page.acquire_u32(LEFT + PROD).wrapping_sub(taken) as usize;
-        if ready > FROM_CLIENT {
-            return Err(Broken);
-        }
-        let count = ready.min(out.len());
-        for (i, byte) in out[..count].iter_mut().enumerate() {
-            *byte = self
-                .page
-                .load_u8(FROM_CLIENT + (taken as usize).wrapping_add(i) % FROM_CLIENT);
-        }
-        self.taken.set(taken.wrapping_add(count as u32));
-        self.page.release_u32(LEFT + CONS, self.taken.get());
+        let mut stream = self.from_client.get();
+        let count = stream.read(&self.page, out)?;
+        self.from_client.set(stream);
         Ok(count)
     }
 
@@ -124,15 +125,9 @@ impl<P: SharedPages> Server<P> {
     /// # Errors
     /// The client claims to have read what was never written.
     pub fn write(&self, bytes: &[u8]) -> Result<usize, Broken> {
-        let on_the_way = self.on_the_way()?;
-        let given = self.given.get();
-        let count = bytes.len().min(TO_CLIENT - on_the_way);
-        for (i, byte) in bytes[..count].iter().enumerate() {
-            self.page
-                .store_u8(TO_CLIENT + (given as usize).wrapping_add(i) % TO_CLIENT, *byte);
-        }
-        self.given.set(given.wrapping_add(count as u32));
-        self.page.release_u32(RIGHT + PROD, self.given.get());
+        let mut stream = self.to_client.get();
+        let count = stream.write(&self.page, bytes)?;
+        self.to_client.set(stream);
         Ok(count)
     }
 
@@ -141,11 +136,7 @@ impl<P: SharedPages> Server<P> {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn on_the_way(&self) -> Result<usize, Broken> {
-        let read = self.page.acquire_u32(RIGHT + CONS);
-        match self.given.get().wrapping_sub(read) as usize {
-            count if count <= TO_CLIENT => Ok(count),
-            _ => Err(Broken),
-        }
+        Ok(self.to_client.get().unread(&self.page)? as usize)
     }
 
     /// Tells the client that we have gone: what it has not read it can still read.

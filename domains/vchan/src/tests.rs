@@ -13,25 +13,25 @@ impl Other {
     }
 
     fn write(&self, bytes: &[u8]) -> usize {
-        let (cons, prod) = (self.0.load_u32(LEFT + CONS), self.0.load_u32(LEFT + PROD));
+        let (cons, prod) = (self.0.load_u32(LEFT.cons), self.0.load_u32(LEFT.prod));
         let room = 2048 - prod.wrapping_sub(cons) as usize;
         let count = bytes.len().min(room);
         for (i, byte) in bytes[..count].iter().enumerate() {
             self.0
                 .store_u8(2048 + ((prod as usize).wrapping_add(i) & 2047), *byte);
         }
-        self.0.store_u32(LEFT + PROD, prod.wrapping_add(count as u32));
+        self.0.store_u32(LEFT.prod, prod.wrapping_add(count as u32));
         count
     }
 
     fn read(&self) -> Vec<u8> {
-        let (cons, prod) = (self.0.load_u32(RIGHT + CONS), self.0.load_u32(RIGHT + PROD));
+        let (cons, prod) = (self.0.load_u32(RIGHT.cons), self.0.load_u32(RIGHT.prod));
         let ready = prod.wrapping_sub(cons) as usize;
         assert!(ready <= 1024);
         let bytes = (0..ready)
             .map(|i| self.0.load_u8(1024 + ((cons as usize).wrapping_add(i) & 1023)))
             .collect();
-        self.0.store_u32(RIGHT + CONS, prod);
+        self.0.store_u32(RIGHT.cons, prod);
         bytes
     }
 }
@@ -60,9 +60,9 @@ fn the_page_is_as_libxenvchan_expects_it() {
 #[test]
 fn indices_that_cannot_be_break_the_stream() {
     let (server, other) = stream();
-    other.0.store_u32(LEFT + PROD, 2049);
+    other.0.store_u32(LEFT.prod, 2049);
     assert_eq!(server.read(&mut [0; 8]), Err(Broken));
-    other.0.store_u32(RIGHT + CONS, 1);
+    other.0.store_u32(RIGHT.cons, 1);
     assert_eq!(server.write(b"x"), Err(Broken));
     server.open();
     assert_eq!((server.read(&mut [0; 8]), server.write(b"x")), (Ok(0), Ok(1)));
@@ -72,10 +72,10 @@ fn indices_that_cannot_be_break_the_stream() {
 fn what_the_client_writes_over_our_index_is_nothing_to_us() {
     let (server, other) = stream();
     other.write(b"abc");
-    other.0.store_u32(LEFT + CONS, 77);
+    other.0.store_u32(LEFT.cons, 77);
     let mut out = [0; 8];
     assert_eq!(server.read(&mut out), Ok(3));
-    assert_eq!((&out[..3], other.0.load_u32(LEFT + CONS)), (&b"abc"[..], 3));
+    assert_eq!((&out[..3], other.0.load_u32(LEFT.cons)), (&b"abc"[..], 3));
 }
 
 proptest! {

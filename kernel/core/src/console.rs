@@ -8,23 +8,25 @@ use core::mem::offset_of;
 
 use hermit_sync::InterruptTicketMutex;
 use log::{LevelFilter, Log, Metadata, Record};
-use outrigger_ring::SharedPages;
+use outrigger_ring::{SharedPages, StreamPlace, StreamWriter};
 use outrigger_xen::{Clock, Instant, Port};
 use xen_unikernel_abi::io::console::XenconsInterface;
 
 use crate::Shared;
 use crate::event::send;
 
-const OUT: usize = offset_of!(XenconsInterface, out);
 const OUT_SIZE: usize = 2048;
-const OUT_CONS: usize = offset_of!(XenconsInterface, out_cons);
-const OUT_PROD: usize = offset_of!(XenconsInterface, out_prod);
+const OUT: StreamPlace = StreamPlace {
+    ring: offset_of!(XenconsInterface, out),
+    size: OUT_SIZE as u32,
+    prod: offset_of!(XenconsInterface, out_prod),
+    cons: offset_of!(XenconsInterface, out_cons),
+};
 
 struct Console {
     page: Shared,
     port: Port,
-    /// Our copy of `out_prod`.
-    prod: u32,
+    out: StreamWriter,
     lost: u32,
     /// The reader is not told yet: guests wait to be served again.
     quiet: bool,
@@ -34,21 +36,14 @@ struct Console {
 static CONSOLE: InterruptTicketMutex<Option<Console>> = InterruptTicketMutex::new(None);
 
 impl Console {
-    /// Bytes that fit now. The daemon's index is not believed beyond the ring's size.
+    /// Bytes that fit now: none if the daemon's index makes no sense.
     fn room(&self) -> usize {
-        let used = self.prod.wrapping_sub(self.page.acquire_u32(OUT_CONS));
-        OUT_SIZE.saturating_sub(used as usize)
+        self.out.room(&self.page).unwrap_or(0) as usize
     }
 
     /// Writes as much as fits; returns how much that was.
     fn put(&mut self, bytes: &[u8]) -> usize {
-        let fits = bytes.len().min(self.room());
-        for byte in &bytes[..fits] {
-            self.page.store_u8(OUT + self.prod as usize % OUT_SIZE, *byte);
-            self.prod = self.prod.wrapping_add(1);
-        }
-        self.page.release_u32(OUT_PROD, self.prod);
-        fits
+        self.out.write(&self.page, bytes).unwrap_or(0)
     }
 }
 
@@ -146,11 +141,11 @@ impl Log for Sink {
 
 /// Starts the console and the log. `quiet`: its reader is told of what there is to read only when [`speak`] is called.
 pub(crate) fn init(page: Shared, port: Port, clock: &'static (dyn Clock + Sync), quiet: bool) {
-    let prod = page.load_u32(OUT_PROD);
+    let out = StreamWriter::attach(OUT, &page);
     *CONSOLE.lock() = Some(Console {
         page,
         port,
-        prod,
+        out,
         lost: 0,
         quiet,
         clock,

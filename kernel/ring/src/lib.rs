@@ -5,6 +5,9 @@
 //! notification for each batch it asked to hear of (`rsp_event`/`req_event`), and never a lost wake-up: see
 //! [`BackRing::final_check`].
 //!
+//! Besides the rings of requests and responses there are pages of events ([`EventWriter`], [`EventReader`]) and streams of
+//! bytes ([`StreamWriter`], [`StreamReader`]), with the same distrust.
+//!
 //! Key types: [`SharedPages`] (the seam to memory), [`BackRing`], [`FrontRing`].
 //!
 //! The wake-up protocol is model-checked with loom, at both ends and in both directions (some seconds):
@@ -15,13 +18,17 @@
 mod back;
 #[cfg(feature = "bytewise")]
 mod bytewise;
+mod event;
 mod front;
 mod pages;
 mod shape;
+mod stream;
 
 pub use back::{AttachError, BackRing};
 #[cfg(feature = "bytewise")]
 pub use bytewise::Bytewise;
+pub use event::{EventPlace, EventReader, EventWriter};
 pub use front::FrontRing;
 pub use pages::{SharedPages, last_word};
 pub use shape::{Overflow, RingShape, ShapeError};
+pub use stream::{StreamPlace, StreamReader, StreamWriter};

@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use outrigger_ring::SharedPages;
+use outrigger_ring::{Overflow, SharedPages, StreamPlace, StreamReader, StreamWriter};
 use xen_unikernel_abi::io::xs_wire as xs;
 
 pub(crate) use xs::XENSTORE_PAYLOAD_MAX as PAYLOAD_MAX;
@@ -26,6 +26,19 @@ pub(crate) mod at {
     pub const RSP_CONS: usize = offset_of!(XenstoreDomainInterface, rsp_cons);
     pub const RSP_PROD: usize = offset_of!(XenstoreDomainInterface, rsp_prod);
 }
+
+const REQUESTS: StreamPlace = StreamPlace {
+    ring: at::REQ,
+    size: RING,
+    prod: at::REQ_PROD,
+    cons: at::REQ_CONS,
+};
+const REPLIES: StreamPlace = StreamPlace {
+    ring: at::RSP,
+    size: RING,
+    prod: at::RSP_PROD,
+    cons: at::RSP_CONS,
+};
 
 /// `struct xsd_sockmsg`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,15 +90,24 @@ pub enum Fault {
     Oversized(u32),
 }
 
+impl From<Overflow> for Fault {
+    fn from(Overflow { claimed, consumed }: Overflow) -> Self {
+        Self::Index {
+            claimed,
+            ours: consumed,
+        }
+    }
+}
+
 /// Our end of the shared page. Our two indices are private; the page only ever receives them.
 pub(crate) struct Pipe<P> {
     page: P,
     /// Where our indices and the rest of what is half way through are kept for the next life: two words.
     place: Option<P>,
-    req_prod: u32,
+    requests: StreamWriter,
     /// Bytes of a message that has begun and is not wholly in the ring.
     unsent: u32,
-    rsp_cons: u32,
+    replies: StreamReader,
     /// Bytes of a message that an earlier life has begun to take.
     skip: u32,
     out: VecDeque<u8>,
@@ -104,13 +126,12 @@ mod kept {
 
 impl<P: SharedPages> Pipe<P> {
     pub fn new(page: P) -> Self {
-        let (req_prod, rsp_cons) = (page.load_u32(at::REQ_PROD), page.load_u32(at::RSP_CONS));
         Self {
+            requests: StreamWriter::attach(REQUESTS, &page),
+            replies: StreamReader::attach(REPLIES, &page),
             page,
             place: None,
-            req_prod,
             unsent: 0,
-            rsp_cons,
             skip: 0,
             out: VecDeque::new(),
             header: None,
@@ -125,16 +146,17 @@ impl<P: SharedPages> Pipe<P> {
         let half = |word: u64| ((word >> 32) as u32, word as u32);
         let (req_prod, unsent) = half(place.load_u64(kept::OUT));
         let (rsp_cons, skip) = half(place.load_u64(kept::IN));
-        let waiting = pipe.page.load_u32(at::RSP_PROD).wrapping_sub(rsp_cons);
-        let used = req_prod.wrapping_sub(pipe.page.load_u32(at::REQ_CONS));
-        if resume && waiting <= RING && used <= RING && unsent < MESSAGE_MAX && skip < MESSAGE_MAX {
-            (pipe.req_prod, pipe.unsent) = (req_prod, unsent);
-            (pipe.rsp_cons, pipe.skip) = (rsp_cons, skip);
+        let requests = StreamWriter::new(REQUESTS, req_prod);
+        let replies = StreamReader::new(REPLIES, rsp_cons);
+        let possible = requests.unread(&pipe.page).is_ok() && replies.pending(&pipe.page).is_ok();
+        if resume && possible && unsent < MESSAGE_MAX && skip < MESSAGE_MAX {
+            (pipe.requests, pipe.unsent) = (requests, unsent);
+            (pipe.replies, pipe.skip) = (replies, skip);
             // xenstored waits for the rest of a message whose end nobody knows any more. Only one that is longer than the
             // ring can be in this state, and this client sends none but values of kilobytes.
             pipe.out.extend(core::iter::repeat_n(0, unsent as usize));
-            pipe.page.release_u32(at::REQ_PROD, req_prod);
-            pipe.page.release_u32(at::RSP_CONS, rsp_cons);
+            pipe.requests.publish(&pipe.page);
+            pipe.replies.give_back(&pipe.page);
         }
         pipe.place = Some(place);
         pipe.keep_place();
@@ -146,10 +168,13 @@ impl<P: SharedPages> Pipe<P> {
             let body = self
                 .header
                 .map_or(0, |header| header.len - self.body.len() as u32);
-            place.store_u64(kept::OUT, u64::from(self.req_prod) << 32 | u64::from(self.unsent));
+            place.store_u64(
+                kept::OUT,
+                u64::from(self.requests.prod) << 32 | u64::from(self.unsent),
+            );
             place.store_u64(
                 kept::IN,
-                u64::from(self.rsp_cons) << 32 | u64::from(self.skip + body),
+                u64::from(self.replies.cons) << 32 | u64::from(self.skip + body),
             );
         }
     }
@@ -182,16 +207,9 @@ impl<P: SharedPages> Pipe<P> {
     /// Moves queued bytes into the request ring, as many as fit; a message that fits the ring goes into it whole, so that
     /// none is cut off by the end of this life. True if it moved any.
     pub fn send(&mut self) -> Result<bool, Fault> {
-        let before = self.req_prod;
+        let before = self.requests.prod;
         while !self.out.is_empty() {
-            let used = self.req_prod.wrapping_sub(self.page.acquire_u32(at::REQ_CONS));
-            if used > RING {
-                return Err(Fault::Index {
-                    claimed: self.req_prod.wrapping_sub(used),
-                    ours: self.req_prod,
-                });
-            }
-            let room = RING - used;
+            let room = self.requests.room(&self.page)?;
             let left = if self.unsent > 0 {
                 self.unsent
             } else {
@@ -202,42 +220,32 @@ impl<P: SharedPages> Pipe<P> {
                 break;
             }
             let fit = left.min(room);
-            for byte in self.out.drain(..fit as usize) {
-                self.page
-                    .store_u8(at::REQ + (self.req_prod % RING) as usize, byte);
-                self.req_prod = self.req_prod.wrapping_add(1);
-            }
+            self.requests.put(&self.page, self.out.drain(..fit as usize));
             self.unsent = left - fit;
             self.keep_place();
-            self.page.release_u32(at::REQ_PROD, self.req_prod);
+            self.requests.publish(&self.page);
         }
-        Ok(self.req_prod != before)
+        Ok(self.requests.prod != before)
     }
 
     /// Takes what is in the response ring now and hands over each message that became complete. True if it took anything.
     pub fn receive(&mut self, mut each: impl FnMut(Header, &[u8])) -> Result<bool, Fault> {
-        let claimed = self.page.acquire_u32(at::RSP_PROD);
-        let before = self.rsp_cons;
-        if claimed.wrapping_sub(self.rsp_cons) > RING {
-            return Err(Fault::Index {
-                claimed,
-                ours: self.rsp_cons,
-            });
-        }
+        let before = self.replies.cons;
+        // What comes meanwhile is taken the next time.
+        let end = before.wrapping_add(self.replies.pending(&self.page)?);
         loop {
-            let waiting = claimed.wrapping_sub(self.rsp_cons);
-            if self.skip > 0 {
-                let skipped = self.skip.min(waiting);
-                self.rsp_cons = self.rsp_cons.wrapping_add(skipped);
-                self.skip -= skipped;
-            }
-            let waiting = claimed.wrapping_sub(self.rsp_cons);
+            let skipped = self.skip.min(end.wrapping_sub(self.replies.cons));
+            self.replies.cons = self.replies.cons.wrapping_add(skipped);
+            self.skip -= skipped;
+            let waiting = end.wrapping_sub(self.replies.cons);
             let header = match self.header {
                 Some(header) => header,
                 None if waiting < HEADER as u32 => break,
                 None => {
                     let mut bytes = [0; HEADER];
-                    bytes.iter_mut().for_each(|byte| *byte = self.byte());
+                    bytes
+                        .iter_mut()
+                        .for_each(|byte| *byte = self.replies.byte(&self.page));
                     let header = Header::decode(&bytes);
                     if header.len as usize > PAYLOAD_MAX {
                         return Err(Fault::Oversized(header.len));
@@ -245,8 +253,8 @@ impl<P: SharedPages> Pipe<P> {
                     *self.header.insert(header)
                 }
             };
-            while self.body.len() < header.len as usize && self.rsp_cons != claimed {
-                let byte = self.byte();
+            while self.body.len() < header.len as usize && self.replies.cons != end {
+                let byte = self.replies.byte(&self.page);
                 self.body.push(byte);
             }
             if self.body.len() < header.len as usize {
@@ -256,16 +264,10 @@ impl<P: SharedPages> Pipe<P> {
             self.body.clear();
             self.header = None;
         }
-        if self.rsp_cons != before {
+        if self.replies.cons != before {
             self.keep_place();
-            self.page.release_u32(at::RSP_CONS, self.rsp_cons);
+            self.replies.give_back(&self.page);
         }
-        Ok(self.rsp_cons != before)
-    }
-
-    fn byte(&mut self) -> u8 {
-        let byte = self.page.load_u8(at::RSP + (self.rsp_cons % RING) as usize);
-        self.rsp_cons = self.rsp_cons.wrapping_add(1);
-        byte
+        Ok(self.replies.cons != before)
     }
 }
