@@ -17,6 +17,8 @@ extern crate alloc;
 mod arch;
 #[cfg(any(target_os = "none", test))]
 mod bitmap;
+#[cfg(any(target_os = "none", test))]
+mod interrupts;
 #[cfg(target_os = "none")]
 mod machine;
 #[cfg(any(target_os = "none", test))]

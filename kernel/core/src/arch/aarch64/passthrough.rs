@@ -9,9 +9,9 @@ use dtoolkit::{Node, Property};
 use outrigger_devices::DmaReach;
 
 use super::SPI_BASE;
-use super::gic::Trigger;
 use super::machine::Unusable;
 use super::processor::Processor;
+use crate::interrupts::Trigger;
 use crate::{Device, Registers};
 
 /// The address ranges of a node's `reg`. Impossible ones are left out.

@@ -1,17 +1,17 @@
 //! The one virtual CPU: its clock, and the wait that takes interrupts without ever being interrupted.
 
-use alloc::vec::Vec;
 use core::arch::asm;
 use core::time::Duration;
 
 use aarch64_cpu::asm::wfi;
 use outrigger_xen::{Clock, Cpu, Instant, Wake};
 
-use super::gic::{Gic, Priority, Trigger};
+use super::gic::{Gic, Priority};
 use super::timer::{self, Timer};
 use super::watchdog;
 #[cfg(feature = "crash-points")]
 use crate::crash::CrashPoints;
+use crate::interrupts::{Lines, Trigger};
 use crate::survivors::facts::Facts;
 use crate::{Shared, console};
 
@@ -21,15 +21,10 @@ pub struct Processor {
     timer: Timer,
     /// The interrupt by which Xen says that an event is pending.
     events: u32,
-    /// Device interrupts; the index is the bit in [`Wake::devices`].
-    devices: Vec<u32>,
-    /// Device interrupts taken by the last wait: they end when the driver has quieted its device.
-    taken: u32,
+    devices: Lines<Shared>,
     timer_runs: bool,
     /// It runs for the watchdog.
     ticks: bool,
-    /// The interrupts between acknowledgement and end are survivors: only their own end frees the controller for others.
-    facts: Facts<Shared>,
     /// The program is watched while it runs.
     watched: bool,
     #[cfg(feature = "crash-points")]
@@ -38,10 +33,7 @@ pub struct Processor {
 
 impl Processor {
     pub(super) fn new(gic: Gic, timer: Timer, events: u32, facts: Facts<Shared>) -> Self {
-        // What the earlier life was in the midst of; the innermost first.
-        for interrupt in facts.take_in_service().into_iter().flatten() {
-            gic.end(interrupt);
-        }
+        let devices = Lines::new(&gic, facts);
         gic.enable(events, Trigger::Level, Priority::High);
         gic.enable(timer::INTERRUPT, Trigger::Level, Priority::Timer);
         watchdog::prepare(timer.counts(watchdog::TICK_NS), gic.cpu_interface());
@@ -49,11 +41,9 @@ impl Processor {
             gic,
             timer,
             events,
-            devices: Vec::new(),
-            taken: 0,
+            devices,
             timer_runs: false,
             ticks: false,
-            facts,
             watched: false,
             #[cfg(feature = "crash-points")]
             crash_points: None,
@@ -62,22 +52,9 @@ impl Processor {
 
     /// Binds a device's interrupt; returns its bit number in [`Wake::devices`], or `None` if 32 are bound already.
     pub(super) fn bind(&mut self, interrupt: u32, trigger: Trigger) -> Option<u32> {
-        let bit = u32::try_from(self.devices.len())
-            .ok()
-            .filter(|bit| *bit < u32::BITS)?;
-        self.devices.push(interrupt);
+        let bit = self.devices.bind(interrupt, trigger)?;
         self.gic.enable(interrupt, trigger, Priority::Normal);
         Some(bit)
-    }
-
-    /// Ends the device interrupts that the last wait took.
-    fn end_taken(&mut self) {
-        while self.taken != 0 {
-            let bit = self.taken.trailing_zeros();
-            self.taken &= self.taken - 1;
-            self.gic.end(self.devices[bit as usize]);
-            self.facts.set_taken(None);
-        }
     }
 
     /// The clock alone.
@@ -87,26 +64,19 @@ impl Processor {
 
     /// Takes every interrupt that is pending now.
     fn collect(&mut self, wake: &mut Wake) -> bool {
-        let mut any = false;
-        // Each interrupt is taken once at most: a device that keeps its line up stays active until the next wait.
-        while let Some(interrupt) = self.gic.acknowledge() {
-            any = true;
-            self.facts.set_in_service(Some(interrupt));
-            if let Some(bit) = self.devices.iter().position(|device| *device == interrupt) {
-                wake.devices |= 1 << bit;
-                self.taken |= 1 << bit;
-                self.facts.set_taken(Some(interrupt));
-                self.facts.set_in_service(None);
-                continue;
-            }
-            if interrupt == timer::INTERRUPT {
-                wake.timer = true;
-                self.stop_timer();
-            } else if interrupt == self.events {
-                wake.events = true;
-            }
-            self.gic.end(interrupt);
-            self.facts.set_in_service(None);
+        let events = self.events;
+        let any = self
+            .devices
+            .collect(&self.gic, wake, |interrupt, wake| match interrupt {
+                timer::INTERRUPT => {
+                    wake.timer = true;
+                    // Before it ends: its line is up until then.
+                    self.timer.stop();
+                }
+                other => wake.events |= other == events,
+            });
+        if wake.timer {
+            (self.timer_runs, self.ticks) = (false, false);
         }
         any
     }
@@ -119,7 +89,7 @@ impl Processor {
     /// Waits with every interrupt let through to us, and none to the program.
     #[inline]
     fn wait_unwatched(&mut self, deadline: Option<Instant>) -> Wake {
-        self.end_taken();
+        self.devices.end_taken(&self.gic);
         let mut wake = Wake::default();
         if self.collect(&mut wake) {
             return wake;

@@ -7,15 +7,10 @@ mod v3;
 use v2::GicV2;
 use v3::GicV3;
 
+use crate::interrupts::{Controller, Trigger};
+
 /// No interrupt is pending (GIC architecture: special INTIDs 1020…1023).
 const SPECIAL: u32 = 1020;
-
-/// How an interrupt is signalled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trigger {
-    Edge,
-    Level,
-}
 
 /// Interrupts that end soonest come first: events before devices. Before all comes the timer, the only one that is let
 /// through to the program while it runs.
@@ -85,10 +80,11 @@ impl Gic {
             Self::V3(_) => 0,
         }
     }
+}
 
-    /// Takes the pending interrupt of highest priority, which is active until [`end`](Self::end).
+impl Controller for Gic {
     #[inline]
-    pub(crate) fn acknowledge(&self) -> Option<u32> {
+    fn acknowledge(&self) -> Option<u32> {
         let interrupt = match self {
             Self::V2(gic) => gic.acknowledge(),
             Self::V3(gic) => gic.acknowledge(),
@@ -97,7 +93,7 @@ impl Gic {
     }
 
     #[inline]
-    pub(crate) fn end(&self, interrupt: u32) {
+    fn end(&self, interrupt: u32) {
         match self {
             Self::V2(gic) => gic.end(interrupt),
             Self::V3(gic) => gic.end(interrupt),

@@ -1,7 +1,10 @@
 //! GICv2 (Arm IHI 0048B).
 
-use super::{Bank, Priority, Trigger};
+use aarch64_cpu::asm::barrier;
+
+use super::{Bank, Priority};
 use crate::arch::current::mmio::{read_u32, write_u8, write_u32};
+use crate::interrupts::Trigger;
 
 const GICD_CTLR: usize = 0x000;
 const GICD_ITARGETSR: usize = 0x800;
@@ -54,7 +57,10 @@ impl GicV2 {
     #[inline]
     pub(super) fn acknowledge(&self) -> u32 {
         // SAFETY: mapped (`new`). Bits 12:10 name the sender of a software interrupt and are not the number's.
-        unsafe { read_u32(self.cpu_interface + GICC_IAR) & 0x3ff }
+        let interrupt = unsafe { read_u32(self.cpu_interface + GICC_IAR) & 0x3ff };
+        // What the interrupt announces is read after it: a device's register does not order loads of memory by itself.
+        barrier::dmb(barrier::OSHLD);
+        interrupt
     }
 
     #[inline]

@@ -2,8 +2,9 @@
 
 use core::arch::asm;
 
-use super::{Bank, Priority, Trigger};
+use super::{Bank, Priority};
 use crate::arch::current::mmio::{read_u32, write_u32};
+use crate::interrupts::Trigger;
 
 const GICD_CTLR: usize = 0x000;
 const GICD_CTLR_ENABLE_GRP1_ARE: u32 = (1 << 1) | (1 << 4);
