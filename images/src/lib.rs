@@ -38,4 +38,5 @@ pub mod new;
 pub mod passthrough;
 pub mod plan;
 pub mod tree;
+pub mod wait;
 pub mod xlcfg;

@@ -10,6 +10,7 @@
 //!                                         # the order names them virtio0, virtio1, …
 //! memory = 16                             # MiB; without it, what the class needs
 //! log = "info"                            # off, error, warn, info, debug or trace
+//! shutdown-wait = "120 s"                 # how long `xl shutdown` waits for guests that use it
 //! [domain.block.options]                  # the class's own options
 //!
 //! [boot]                                  # how it boots: see `boot`; without it, no boot files are written
@@ -28,6 +29,7 @@ use crate::boot::Boot;
 use crate::card::Card;
 use crate::class::Class;
 use crate::error::{Error, Fault};
+use crate::wait::Seconds;
 
 /// Least and most memory of a driver domain, MiB. More than 3 GiB would go into a second bank of guest memory.
 const MEMORY_MIB: (u32, u32) = (4, 3072);
@@ -64,6 +66,8 @@ pub struct Domain {
     pub memory_mib: At<u32>,
     /// Level of its log; without it, the image's own.
     pub log: Option<Log>,
+    /// How long it waits for its guests when it is asked to power off; without it, the image's own.
+    pub shutdown_wait: Option<Seconds>,
     /// The class's own options, as words of the command line.
     pub options: Vec<String>,
 }
@@ -124,6 +128,8 @@ struct DomainTable {
     devices: Vec<Spanned<String>>,
     memory: Option<Spanned<u32>>,
     log: Option<Log>,
+    #[serde(rename = "shutdown-wait")]
+    shutdown_wait: Option<Seconds>,
     #[serde(default)]
     options: BTreeMap<Spanned<String>, toml::Value>,
 }
@@ -300,6 +306,7 @@ impl Source<'_> {
             devices,
             memory_mib,
             log: table.log,
+            shutdown_wait: table.shutdown_wait,
             options,
         })
     }

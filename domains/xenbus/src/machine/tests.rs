@@ -22,7 +22,15 @@ fn phases() -> Vec<Phase> {
     let patience = NOW.0 - u64::try_from(PATIENCE.as_nanos()).unwrap();
     for since in [NOW.0, patience + 1, patience, 0].map(Instant) {
         for last in [NOW, Instant(NOW.0 - 99_999_999), Instant(NOW.0 - 100_000_000)] {
-            for beats in [0, HOLD - 1, HOLD, LINGER_GONE - 1, LINGER_GONE, LINGER - 1, LINGER] {
+            for beats in [
+                0,
+                HOLD - 1,
+                HOLD,
+                LINGER_GONE - 1,
+                LINGER_GONE,
+                LINGER - 1,
+                LINGER,
+            ] {
                 let shown = Shown { since, last, beats };
                 phases.push(Phase::InitWait(shown));
                 for (offline, armed) in [(false, false), (false, true), (true, false), (true, true)] {
