@@ -43,4 +43,5 @@ pub mod plan;
 pub mod size;
 pub mod syntax;
 pub mod tree;
+pub mod wait;
 pub mod xlcfg;

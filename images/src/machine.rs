@@ -10,6 +10,7 @@
 //!                                         # the order names them virtio0, virtio1, …
 //! memory = "16M"                          # or a number of MiB; without it, what the class needs
 //! log = "info"                            # off, error, warn, info, debug or trace
+//! shutdown-wait = "120 s"                 # how long `xl shutdown` waits for guests that use it
 //! [domain.block.options]                  # the class's own options
 //!
 //! [boot]                                  # how it boots: see `boot`; without it, no boot files are written
@@ -28,8 +29,12 @@ use crate::boot::Boot;
 use crate::card::Card;
 use crate::class::Class;
 use crate::error::{Error, Fault};
+<<<<<<< HEAD
 use crate::size::Mib;
 use crate::{options, syntax};
+=======
+use crate::wait::Seconds;
+>>>>>>> w-tools
 
 /// Least and most memory of a driver domain, MiB. More than 3 GiB would go into a second bank of guest memory.
 const MEMORY_MIB: (u32, u32) = (4, 3072);
@@ -66,8 +71,15 @@ pub struct Domain {
     pub memory_mib: At<u32>,
     /// Level of its log; without it, the image's own.
     pub log: Option<Log>,
+<<<<<<< HEAD
     /// The class's own options, as words `key=value` of the command line.
     pub options: Vec<At<String>>,
+=======
+    /// How long it waits for its guests when it is asked to power off; without it, the image's own.
+    pub shutdown_wait: Option<Seconds>,
+    /// The class's own options, as words of the command line.
+    pub options: Vec<String>,
+>>>>>>> w-tools
 }
 
 /// A value and the line of the machine file it stands on.
@@ -126,6 +138,8 @@ struct DomainTable {
     devices: Vec<Spanned<String>>,
     memory: Option<Spanned<Mib>>,
     log: Option<Log>,
+    #[serde(rename = "shutdown-wait")]
+    shutdown_wait: Option<Seconds>,
     #[serde(default)]
     options: BTreeMap<Spanned<String>, toml::Value>,
 }
@@ -302,6 +316,7 @@ impl Source<'_> {
             devices,
             memory_mib,
             log: table.log,
+            shutdown_wait: table.shutdown_wait,
             options,
         })
     }

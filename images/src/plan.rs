@@ -239,6 +239,11 @@ fn domain_plan(machine: &MachineFile, domain: &Domain, devices: Vec<Device>) -> 
             .log
             .map(|log| format!("log={}", log.as_str()))
             .into_iter()
+            .chain(
+                domain
+                    .shutdown_wait
+                    .map(|wait| format!("shutdown-wait={}", wait.0)),
+            )
             .chain(domain.options.iter().map(|word| word.value.clone()))
             .collect::<Vec<_>>()
             .join(" "),

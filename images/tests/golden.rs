@@ -20,6 +20,7 @@ class = "block"
 devices = ["/virtio_mmio@a003e00", "/virtio_mmio@a002000"]
 memory = 24
 log = "debug"
+shutdown-wait = "2 min"
 
 [domain.scratch]
 class = "block"

@@ -59,11 +59,19 @@ fn run(mut machine: Machine) -> ! {
         machine.xen.domid().0,
         machine.xen.now().0 / 1000
     );
+    let wait = machine.shutdown_wait();
     let update = machine.for_dom0.map(|Dom0Page { page, gref, port }| {
         let update = Update::new(page, port, CLASS, SURVIVORS_VERSION as u32);
         (update, gref)
     });
-    let end = serve(&net, machine.store, machine.xen, &mut machine.processor, update);
+    let end = serve(
+        &net,
+        machine.store,
+        machine.xen,
+        &mut machine.processor,
+        wait,
+        update,
+    );
     net.quiesce();
     outrigger_core::obey(end)
 }

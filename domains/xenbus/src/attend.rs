@@ -9,6 +9,7 @@ use outrigger_xen::xenstore::XsError;
 
 use crate::backend::{Backend, RETRY};
 use crate::device::Device;
+use crate::machine::Shown;
 use crate::publish::{Unpublished, publish};
 use crate::transcript::{self, Kept};
 use crate::{DeviceClass, Phase, State, Step, decide};
@@ -88,9 +89,14 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
                 }
             }
             Step::Closed => return self.closed(device, true).await,
+            Step::Beat => {
+                if let Phase::InitWait(shown) | Phase::Closed { shown, .. } = &mut device.phase {
+                    *shown = shown.beat(self.host.now());
+                }
+            }
             Step::NoteOffline | Step::Arm => {
                 if let Phase::Closed {
-                    since,
+                    shown,
                     offline,
                     armed,
                 } = &mut device.phase
@@ -98,7 +104,7 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
                     if step == Step::Arm {
                         *armed = true;
                     } else {
-                        (*since, *offline) = (self.host.now(), true);
+                        (*shown, *offline) = (Shown::at(self.host.now()), true);
                     }
                 }
             }
@@ -119,7 +125,7 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
         match self.class.probe(&device.nodes(self.store)).await {
             Ok(keys) => {
                 if self.publish(device, State::InitWait, &keys).await? {
-                    device.phase = Phase::InitWait(self.host.now());
+                    device.phase = Phase::InitWait(Shown::at(self.host.now()));
                     self.say(device, log::Level::Info, "waits for its frontend");
                     if core::mem::take(&mut device.told_error) {
                         self.store.rm(&alloc::format!("{}/error", device.backend)).await?;
@@ -212,7 +218,7 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
                 None => self.say(device, log::Level::Info, "closed"),
             }
             device.phase = Phase::Closed {
-                since: self.host.now(),
+                shown: Shown::at(self.host.now()),
                 offline: false,
                 armed,
             };

@@ -12,6 +12,7 @@ use outrigger_xen::{GrantRef, Instant, Port, Shutdown};
 
 use crate::device::Device;
 use crate::join::join_all;
+use crate::leave::Leaving;
 use crate::transcript;
 use crate::{DeviceClass, Host, Phase, power, statistics};
 
@@ -30,6 +31,8 @@ pub struct Backend<'a, P: SharedPages, C> {
     deadline: Cell<Option<Instant>>,
     poked: Cell<bool>,
     pub(crate) shutdown: Cell<Option<Shutdown>>,
+    pub(crate) shutdown_wait: Cell<Duration>,
+    pub(crate) leaving: RefCell<Option<Leaving>>,
     /// Devices that were attached to again and are not looked at yet.
     pub(crate) resumed: RefCell<Vec<Device>>,
     /// When what nobody has claimed is unmapped.
@@ -55,6 +58,8 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
             deadline: Cell::new(None),
             poked: Cell::new(false),
             shutdown: Cell::new(None),
+            shutdown_wait: Cell::new(Duration::ZERO),
+            leaving: RefCell::default(),
             resumed: RefCell::default(),
             sweep_at: Cell::new(None),
             updates: Cell::new(None),
@@ -81,7 +86,7 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
         self.poked.get()
     }
 
-    /// What the toolstack asked of this domain since the last call, if anything.
+    /// What the toolstack asked of this domain since the last call, if anything and if it is time.
     pub fn take_shutdown(&self) -> Option<Shutdown> {
         self.shutdown.take()
     }
@@ -122,17 +127,19 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
                 power::announce_updates(self.store, self.updates.get()).await;
             }
             if told.shutdown
-                && let Some(request) = power::take(self.store, self.host).await
+                && let Some(wish) = power::take(self.store, self.host, self.shutdown_wait.get()).await
             {
-                log::info!("xenbus: asked to shut down ({request:?})");
-                self.shutdown.set(Some(request));
+                log::info!("xenbus: asked to shut down ({:?})", wish.end);
+                self.wish(wish);
             }
+            let leave_at = self.leave(&devices).await;
             if self.is_past(Some(statistics_at)) {
                 self.write_statistics(&mut devices, &mut totals).await;
                 statistics_at = self.host.now().after(statistics::INTERVAL);
             }
             let wakes = devices.iter().filter_map(|device| device.wake);
-            self.idle(wakes.chain(scan_at).chain([statistics_at]).min()).await;
+            let others = [Some(statistics_at), scan_at, leave_at].into_iter().flatten();
+            self.idle(wakes.chain(others).min()).await;
         }
     }
 

@@ -7,8 +7,9 @@
 //! state costs a bounded number of steps a second. Trusts the toolstack and xenstored, who could destroy this domain.
 //!
 //! **Owes** the toolstack state 2 within 10 s of a device's creation, state 6 once nothing of the guest's is held, and the
-//! removal of the device's directory about a second after that if the device has gone for good. Owes frontends that 4 is
-//! never published to one that shows 6 (it would crash blkfront).
+//! removal of the device's directory a second or two after that if the device has gone for good. Both states stay until
+//! Dom0 was seen to run for a while, so that its toolstack can have seen them. Owes frontends that 4 is never published to one that
+//! shows 6 (it would crash blkfront), and guests that it does not end under them for a while when it is asked to power off.
 //!
 //! A class says what its devices have done; that goes to XenStore every few seconds, if it has changed.
 //!
@@ -29,6 +30,7 @@ mod device;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod join;
+mod leave;
 mod machine;
 mod nodes;
 mod pace;
@@ -42,7 +44,7 @@ mod transcript;
 
 pub use backend::Backend;
 pub use class::{DeviceClass, DeviceId, Refusal};
-pub use machine::{HOLD, LINGER, Phase, Seen, Step, decide};
+pub use machine::{BEAT, HOLD, LINGER, LINGER_GONE, PATIENCE, Phase, Seen, Shown, Step, decide};
 pub use nodes::Nodes;
 pub use outrigger_update::Update;
 pub use resume::Host;

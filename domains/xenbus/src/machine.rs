@@ -6,20 +6,72 @@ use outrigger_xen::Instant;
 
 use crate::State;
 
-/// How long state 2 is held before 4: libxl waits for exactly 2, and a quick frontend could make us leave it before libxl
-/// has read it.
-pub const HOLD: Duration = Duration::from_millis(100);
-/// How long state 6 is shown before the directory is removed: libxl takes a removal before it has read 6 for an error, and
-/// waits for 10 s at most.
-pub const LINGER: Duration = Duration::from_secs(1);
+/// Beats for which state 2 is shown before 4: libxl waits for exactly 2, and a live frontend could make us leave it before
+/// libxl has read it. Half a second in a Dom0 that runs; a guest that boots meanwhile waits for the rest only.
+pub const HOLD: u32 = 5;
+/// Beats for which state 6 is shown before the directory is removed: libxl takes a removal before it has read 6 for an error
+/// (ERROR_INVAL, -6), and then leaves the frontend's nodes behind.
+pub const LINGER: u32 = 20;
+/// The same if the frontend is gone: then libxl removes what there is in any case, and `xl destroy` waits for us.
+pub const LINGER_GONE: u32 = 10;
+/// The shortest time between two answers of Dom0 that count as two beats.
+pub const BEAT: Duration = Duration::from_millis(100);
+/// The longest time for which a state is shown however few beats there were: libxl gives up after 10 s.
+pub const PATIENCE: Duration = Duration::from_secs(8);
+
+/// A state that the toolstack must see, and what Dom0 was seen to do since it is there.
+///
+/// libxl writes nothing when it has seen a state, so that nothing in XenStore says so. What can be seen is that Dom0 runs:
+/// xenstored is a program there, like libxl, and each answer of it is a **beat**. A Dom0 that stands still has no beats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Since then.
+    pub since: Instant,
+    /// The last beat.
+    pub last: Instant,
+    /// Beats so far.
+    pub beats: u32,
+}
+
+impl Shown {
+    /// Published at `now`.
+    pub fn at(now: Instant) -> Self {
+        Self {
+            since: now,
+            last: now,
+            beats: 0,
+        }
+    }
+
+    /// One more beat, at `now`.
+    #[must_use]
+    pub fn beat(self, now: Instant) -> Self {
+        Self {
+            last: now,
+            beats: self.beats + 1,
+            ..self
+        }
+    }
+
+    /// What there is to wait for until `beats` are over; `None` if they are. `now` is when the look began.
+    fn wait(self, beats: u32, now: Instant) -> Option<Step> {
+        let next = self.last.after(BEAT);
+        let is_over = self.beats >= beats || now >= self.since.after(PATIENCE);
+        (!is_over).then_some(if now < next {
+            Step::WaitUntil(next)
+        } else {
+            Step::Beat
+        })
+    }
+}
 
 /// Where we are with a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Its directory has been seen; nothing is published.
     New,
-    /// State 2 is published, since then.
-    InitWait(Instant),
+    /// State 2 is published.
+    InitWait(Shown),
     /// State 4 is published, or about to be: requests are served.
     Connected,
     /// State 5 is published, by us or by the toolstack. Requests are still served if they were: a guest that is asked to
@@ -29,8 +81,8 @@ pub enum Phase {
     Draining,
     /// State 6 is published.
     Closed {
-        /// Since then; later if the device went offline later.
-        since: Instant,
+        /// Since when; later if the device went offline later.
+        shown: Shown,
         /// The toolstack has declared the device gone for good.
         offline: bool,
         /// The frontend may begin again by showing 1. Not while it shows the same 1 that was refused.
@@ -60,6 +112,8 @@ pub enum Step {
     Wait,
     /// Nothing until something changes or that moment.
     WaitUntil(Instant),
+    /// Dom0 has answered, a while after it did last: note it.
+    Beat,
     /// Ask the class what to publish with state 2.
     Probe,
     /// Have the class attach, then publish state 4.
@@ -111,13 +165,14 @@ pub fn decide(phase: Phase, seen: Seen, now: Instant) -> Step {
             Some(_) if matches!(own, Connected | Reconfigured) => Step::GiveUp,
             Some(_) => Step::Probe,
         },
-        Phase::InitWait(since) => match seen.frontend {
+        Phase::InitWait(shown) => match seen.frontend {
             None | Some(Closed) => Step::Disconnect,
             _ if asked_to_close => Step::Disconnect,
             Some(Closing) => Step::Close,
-            Some(Initialised | Connected) if now < since.after(HOLD) => Step::WaitUntil(since.after(HOLD)),
-            Some(Initialised | Connected) => Step::Connect,
-            Some(_) => Step::Wait,
+            Some(frontend) => shown.wait(HOLD, now).unwrap_or(match frontend {
+                Initialised | Connected => Step::Connect,
+                _ => Step::Wait,
+            }),
         },
         Phase::Connected => match seen.frontend {
             // A frontend that begins again without closing has forgotten its rings.
@@ -143,7 +198,7 @@ pub fn decide(phase: Phase, seen: Seen, now: Instant) -> Step {
             }
         }
         Phase::Closed {
-            since,
+            shown,
             offline,
             armed,
         } => {
@@ -159,10 +214,13 @@ pub fn decide(phase: Phase, seen: Seen, now: Instant) -> Step {
                 }
             } else if !offline {
                 Step::NoteOffline
-            } else if now < since.after(LINGER) {
-                Step::WaitUntil(since.after(LINGER))
             } else {
-                Step::Delete
+                let beats = if seen.frontend.is_some() {
+                    LINGER
+                } else {
+                    LINGER_GONE
+                };
+                shown.wait(beats, now).unwrap_or(Step::Delete)
             }
         }
     }

@@ -2,11 +2,12 @@
 
 use alloc::format;
 use alloc::string::ToString;
+use core::time::Duration;
 
 use outrigger_ring::SharedPages;
 use outrigger_update::NODES;
 use outrigger_xen::xenstore::{XenStore, XsError};
-use outrigger_xen::{DomId, GrantRef, Key, Port, Shutdown};
+use outrigger_xen::{DomId, GrantRef, Instant, Key, Port, Shutdown};
 
 use crate::Host;
 use crate::join::join_all;
@@ -57,23 +58,38 @@ const LASTING: [(Shutdown, u64); 3] = [
     (Shutdown::Crash, 0xc4a5_4c4a),
 ];
 
-fn note<P: SharedPages>(host: &dyn Host<P>, wish: Shutdown) {
-    if let Some((_, name)) = LASTING.iter().find(|(lasting, _)| *lasting == wish)
-        && let Some(record) = host.keep(WISH, 8)
+/// What the toolstack wants of the domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wish {
+    /// How the domain is to end.
+    pub end: Shutdown,
+    /// When it ends at the latest, if it has guests to wait for.
+    pub until: Instant,
+}
+
+/// The name of a wish, then the moment of [`Wish::until`] in ns. What an earlier image has noted is the name alone.
+fn note<P: SharedPages>(host: &dyn Host<P>, wish: Wish) {
+    if let Some((_, name)) = LASTING.iter().find(|(lasting, _)| *lasting == wish.end)
+        && let Some(record) = host.keep(WISH, 16)
     {
+        record.store_u64(8, wish.until.0);
         record.store_u64(0, *name);
     }
 }
 
 /// What an earlier life was asked for and did not come to.
-pub(crate) fn noted<P: SharedPages>(host: &dyn Host<P>) -> Option<Shutdown> {
+pub(crate) fn noted<P: SharedPages>(host: &dyn Host<P>) -> Option<Wish> {
     let record = host.kept(WISH).filter(|record| record.len() >= 8)?;
     let name = record.load_u64(0);
-    let (wish, _) = LASTING.iter().find(|(_, lasting)| *lasting == name)?;
-    Some(*wish)
+    let (end, _) = LASTING.iter().find(|(_, lasting)| *lasting == name)?;
+    let until = if record.len() >= 16 { record.load_u64(8) } else { 0 };
+    Some(Wish {
+        end: *end,
+        until: Instant(until),
+    })
 }
 
-fn wish(request: &str) -> Option<Shutdown> {
+fn end(request: &str) -> Option<Shutdown> {
     match request {
         "poweroff" => Some(Shutdown::PowerOff),
         "reboot" => Some(Shutdown::Reboot),
@@ -83,8 +99,19 @@ fn wish(request: &str) -> Option<Shutdown> {
     }
 }
 
-/// Reads the request, if there is one, and takes it back as the protocol asks.
-pub(crate) async fn take<P: SharedPages>(store: &XenStore<P>, host: &dyn Host<P>) -> Option<Shutdown> {
+/// Reads the request, if there is one, and takes it back as the protocol asks. `wait`: how long guests are waited for.
+pub(crate) async fn take<P: SharedPages>(
+    store: &XenStore<P>,
+    host: &dyn Host<P>,
+    wait: Duration,
+) -> Option<Wish> {
+    let until = host.now().after(wait);
+    let wish = |request: &str| {
+        Some(Wish {
+            end: end(request)?,
+            until,
+        })
+    };
     let request = store
         .transact(4, async |transaction| {
             let request = transaction.read_text(SHUTDOWN).await?;

@@ -38,7 +38,9 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
         if self.host.life() == 0 {
             return 0;
         }
-        self.shutdown.set(power::noted(self.host));
+        if let Some(wish) = power::noted(self.host) {
+            self.wish(wish);
+        }
         let keys = self.host.keys();
         let mut resumed = Vec::new();
         for key in keys.iter().filter(|key| key.kind == Key::TRANSCRIPT) {

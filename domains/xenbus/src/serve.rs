@@ -1,6 +1,7 @@
 //! The one loop of a driver domain: the data path's turns, the control plane beside them, and the sleep between.
 
 use core::pin::pin;
+use core::time::Duration;
 
 use outrigger_ring::SharedPages;
 use outrigger_update::Update;
@@ -32,18 +33,20 @@ pub trait Service: DeviceClass {
     fn has_work(&self) -> bool;
 }
 
-/// Serves until Dom0 asks for something else, and returns what it asked for. `update` is where new images come in, and how
-/// Dom0 maps its page.
+/// Serves until Dom0 asks for something else, and returns what it asked for. If that is the domain's end, guests have
+/// `shutdown_wait` to close. `update` is where new images come in, and how Dom0 maps its page.
 pub fn serve<P: SharedPages, H: Host<P> + EventChannels>(
     service: &impl Service,
     store: &XenStore<P>,
     host: &H,
     cpu: &mut impl Cpu,
+    shutdown_wait: Duration,
     update: Option<(Update<P>, GrantRef)>,
 ) -> End {
     /// Has always passed: waiting for it only collects what is there.
     const NOW: Instant = Instant(0);
     let control = Backend::new(store, host, service);
+    control.set_shutdown_wait(shutdown_wait);
     // Before XenStore: guests are waiting.
     control.resume();
     if let Some((update, gref)) = &update {

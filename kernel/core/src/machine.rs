@@ -101,7 +101,25 @@ impl Machine {
     pub fn option(&self, key: &str) -> Option<&'static str> {
         option(self.command_line, key)
     }
+
+    /// How long guests are waited for when the toolstack asks the domain to power off: `shutdown-wait=SECONDS`.
+    pub fn shutdown_wait(&self) -> Duration {
+        let seconds = self.option("shutdown-wait").map(|word| {
+            let seconds = word.parse().ok().filter(|seconds| *seconds <= SHUTDOWN_WAIT_MAX);
+            seconds.unwrap_or_else(|| {
+                warn!("shutdown-wait={word}: a number of seconds up to {SHUTDOWN_WAIT_MAX} is meant; it is {SHUTDOWN_WAIT}");
+                SHUTDOWN_WAIT
+            })
+        });
+        Duration::from_secs(seconds.unwrap_or(SHUTDOWN_WAIT))
+    }
 }
+
+/// How long guests are waited for unless the command line says otherwise, in seconds: longer than systemd gives a service
+/// to stop (90), shorter than Debian's `xendomains` gives all domains (300).
+const SHUTDOWN_WAIT: u64 = 120;
+/// The longest that the command line can say. The image builder knows it, too.
+const SHUTDOWN_WAIT_MAX: u64 = 3600;
 
 fn option(command_line: &'static str, key: &str) -> Option<&'static str> {
     command_line

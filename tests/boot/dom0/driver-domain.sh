@@ -67,8 +67,91 @@ resize() {
     told grower "size 196608"
 }
 
+# A host shuts down all its domains in one pass, as Debian's xendomains does; the driver domain hears of it first. What its
+# guests have written is on the disk afterwards, synced or not, and their file systems are closed.
+host_shutdown() {
+    for slice in 1 2; do
+        guest user$slice mounted "$SMALL" "$(disk virtio0:$slice xvda w)"
+    done
+    for slice in 1 2; do
+        wait_for 60 told user$slice mounted
+    done
+    users="$(xl domid user1)/51712 $(xl domid user2)/51712"
+    for name in block user1 user2; do
+        xl shutdown $name
+    done
+    wait_for 10 said block "is used by $users"
+    [ "$(xenstore-read "/local/domain/$(xl domid block)/data/shutdown/used-by")" = "$users" ]
+    finish user1 60
+    finish user2 60
+    wait_for 10 gone block
+    again_block
+    for slice in 1 2; do
+        guest heir$slice unharmed "$SMALL" "$(disk virtio0:$slice xvda w)"
+        finish heir$slice 60
+    done
+}
+
+# A driver domain of that name, once more.
+again_block() {
+    rm -f "$(log_of block)"
+    start_block
+}
+
 # `xl shutdown` ends the driver domain in good order.
 shut_down() {
     xl shutdown block
     wait_for 20 gone block
+}
+
+# … and a second one at once, although a guest uses it.
+shut_down_twice() {
+    again_block
+    guest stubborn hold "$SMALL" "$(disk virtio0:3 xvda r)"
+    wait_for 60 said block "vbd $(xl domid stubborn)/51712: connected"
+    xl shutdown block
+    wait_for 10 said block "is used by $(xl domid stubborn)/51712"
+    sleep 3
+    xl domid block
+    xl shutdown block
+    wait_for 5 gone block
+    xl destroy stubborn
+}
+
+# A toolstack that is kept from running just when it has written a device's nodes, and looks late: longer than the device
+# would have shown a state by a timer of 100 ms (2) or a second (6).
+slow_toolstack() {
+    guest holder hold "$SMALL" "$(disk virtio0:3 xvda r)"
+    wait_for 60 said block "vbd $(xl domid holder)/51712: connected"
+    slowly 300000 51728 xl block-attach holder "$(disk virtio0:1 xvdb r)"
+    wait_for 30 told holder "seen 1 "
+    slowly 1500000 51728/state xl block-detach holder xvdb
+    wait_for 30 told holder "lost 1"
+    [ -z "$(xenstore-list "/libxl/$(xl domid holder)/device/vbd" | grep 51728)" ]
+    xl destroy holder
+}
+
+# slowly MICROSECONDS NODE COMMAND...: runs the command, but stops it for so long when it has written a node of this name
+# below the driver domain's backends.
+slowly() {
+    slow_pause=$1 slow_node=$2
+    shift 2
+    mkfifo /tmp/slowly
+    xenstore-watch "/local/domain/$(xl domid block)/backend/vbd" >/tmp/slowly &
+    slow_watch=$!
+    exec 3</tmp/slowly
+    rm /tmp/slowly
+    read -r slow_path <&3 # each watch begins with an event of its own
+    nice -n 19 "$@" &
+    slow_command=$!
+    while read -r slow_path <&3; do
+        case $slow_path in */$slow_node) break ;; esac
+    done
+    kill -STOP $slow_command
+    grep "^State:.*T" /proc/$slow_command/status # it has not ended before
+    usleep "$slow_pause"
+    kill -CONT $slow_command
+    kill $slow_watch
+    exec 3<&-
+    wait $slow_command
 }

@@ -9,6 +9,9 @@ check "second writer of a slice" two_writers
 check "counters in XenStore" counters
 check "discard" discard
 check "attach and detach twenty times" attach_detach
+check "a slow toolstack attaches and detaches" slow_toolstack
 check "destroyed under I/O" destroy_under_io
 check "resize of a running guest's disk" resize
+check "a host's shutdown loses nothing" host_shutdown
 check "xl shutdown of the driver domain" shut_down
+check "a second xl shutdown ends it at once" shut_down_twice

@@ -174,7 +174,7 @@ impl Guest {
     pub fn connect(world: &World, device: Device, options: Options) -> Self {
         assert_eq!(world.state(device), "2", "{}", world.error(device));
         let guest = Self::publish(world, device, options);
-        world.advance(200);
+        world.advance(600);
         assert_eq!(world.state(device), "4", "{}", world.error(device));
         guest.set_state(world, 4);
         world.settle();

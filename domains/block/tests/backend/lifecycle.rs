@@ -95,10 +95,10 @@ fn one_writer_at_a_time() {
     world.ts.begin_detach(first);
     world.advance(50);
     guest.set_state(&world, 6);
-    world.advance(2000);
+    world.advance(2500);
     assert!(world.ts.finish_detach(first));
     world.ts.begin_detach(second);
-    world.advance(2000);
+    world.advance(2500);
     assert!(world.ts.finish_detach(second));
     world.attach(second, "virtio0", "w");
     assert_eq!(world.state(second), "2");
@@ -177,7 +177,7 @@ fn wrong_frontend_nodes_close_that_vbd_and_hold_nothing() {
         let fe = world.xs.by(FE);
         fe.write(&format!("{}/{key}", device.frontend_path()), value)
             .unwrap();
-        world.advance(300);
+        world.advance(600);
         assert_ne!(world.state(device), "4", "{key}={value}");
         let error = world.error(device);
         assert!(error.contains(expected), "{key}={value}: {error}");
@@ -391,7 +391,7 @@ fn too_many_rings_are_refused() {
         let device = vbd(FE, 51712 + 16 * guests.len() as u32);
         world.attach(device, "virtio0", "r");
         let guest = Guest::publish(&world, device, options);
-        world.advance(300);
+        world.advance(600);
         if world.state(device) != "4" {
             break;
         }
@@ -399,7 +399,7 @@ fn too_many_rings_are_refused() {
     }
     world.attach(late, "virtio0", "r");
     Guest::publish(&world, late, options);
-    world.advance(300);
+    world.advance(600);
     assert!(
         world.error(late).contains("rings of this domain are taken") || world.error(late).contains("no room"),
         "{}",
@@ -426,7 +426,7 @@ fn silo_is_explained() {
     let device = vbd(FE, 51712);
     world.attach(device, "virtio0", "w");
     Guest::publish(&world, device, Options::default());
-    world.advance(300);
+    world.advance(600);
     assert!(
         world.error(device).contains("xsm=dummy"),
         "{}",

@@ -245,7 +245,7 @@ fn a_partition_is_all_that_its_guest_can_reach() {
         // Detached, so that the next one may write.
         world.ts.begin_detach(device);
         guest.set_state(&world, 6);
-        world.advance(2000);
+        world.advance(2500);
         assert!(world.ts.finish_detach(device));
     }
     for (target, expected) in [
@@ -260,7 +260,7 @@ fn a_partition_is_all_that_its_guest_can_reach() {
         world.attach(device, target, "w");
         assert!(world.error(device).contains(expected), "{}", world.error(device));
         world.ts.begin_detach(device);
-        world.advance(2000);
+        world.advance(2500);
         assert!(world.ts.finish_detach(device));
     }
 }

@@ -187,7 +187,7 @@ impl Guest {
         world.settle();
         assert_eq!(world.state(device), "2", "{}", world.error(device));
         let mut guest = Self::publish(world, device, options);
-        world.advance(200);
+        world.advance(600);
         assert_eq!(world.state(device), "4", "{}", world.error(device));
         guest.collect();
         guest

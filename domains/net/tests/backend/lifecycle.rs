@@ -151,7 +151,7 @@ fn attach_and_detach_twenty_times_under_traffic() {
         b.set_state(&world, "6");
         world.settle();
         a.send(&frame);
-        world.advance(1500);
+        world.advance(2500);
         assert!(world.ts.finish_detach(vif(2)), "round {round}");
         a.collect();
         assert!(a.take_statuses().iter().all(|status| *status == 0));
@@ -211,7 +211,7 @@ fn the_close_cycle_before_connecting() {
     assert_eq!(show("6"), "6");
     assert_eq!(show("1"), "2");
     let mut guest = Guest::publish(&world, vif(1), Options::default());
-    world.advance(200);
+    world.advance(600);
     assert_eq!(world.state(vif(1)), "4", "{}", world.error(vif(1)));
     guest.collect();
     world.card.borrow_mut().arrive(&udp(PEER, mac(1), 99, 1));
@@ -268,7 +268,7 @@ fn frontends_that_publish_nonsense_hold_nothing() {
         let fe = world.xs.by(vif(1).frontend);
         fe.write(&format!("{}/{node}", vif(1).frontend_path()), value)
             .unwrap();
-        world.advance(200);
+        world.advance(600);
         assert_eq!(world.state(vif(1)), "6", "{node}={value}");
         world.xen.assert_nothing_held(DD);
     }

@@ -19,19 +19,28 @@ const STATES: [State; 9] = [
 
 fn phases() -> Vec<Phase> {
     let mut phases = Vec::from([Phase::New, Phase::Connected, Phase::Closing, Phase::Draining]);
-    for since in [
-        NOW,
-        Instant(NOW.0 - 99_999_999),
-        Instant(NOW.0 - 100_000_000),
-        Instant(0),
-    ] {
-        phases.push(Phase::InitWait(since));
-        for (offline, armed) in [(false, false), (false, true), (true, false), (true, true)] {
-            phases.push(Phase::Closed {
-                since,
-                offline,
-                armed,
-            });
+    let patience = NOW.0 - u64::try_from(PATIENCE.as_nanos()).unwrap();
+    for since in [NOW.0, patience + 1, patience, 0].map(Instant) {
+        for last in [NOW, Instant(NOW.0 - 99_999_999), Instant(NOW.0 - 100_000_000)] {
+            for beats in [
+                0,
+                HOLD - 1,
+                HOLD,
+                LINGER_GONE - 1,
+                LINGER_GONE,
+                LINGER - 1,
+                LINGER,
+            ] {
+                let shown = Shown { since, last, beats };
+                phases.push(Phase::InitWait(shown));
+                for (offline, armed) in [(false, false), (false, true), (true, false), (true, true)] {
+                    phases.push(Phase::Closed {
+                        shown,
+                        offline,
+                        armed,
+                    });
+                }
+            }
         }
     }
     phases
@@ -57,6 +66,11 @@ fn each(mut check: impl FnMut(Phase, Seen, Step)) {
     }
 }
 
+/// Whether the toolstack can have seen a state, or has given up by now.
+fn can_be_seen(shown: Shown, beats: u32) -> bool {
+    shown.beats >= beats || NOW.since(shown.since) >= PATIENCE
+}
+
 #[test]
 fn a_step_is_taken_only_where_it_may_be() {
     each(|phase, seen, step| {
@@ -66,11 +80,11 @@ fn a_step_is_taken_only_where_it_may_be() {
         let context = (phase, seen);
         match step {
             Step::Connect => {
-                let Phase::InitWait(since) = phase else {
+                let Phase::InitWait(shown) = phase else {
                     panic!("{context:?}")
                 };
                 assert!(
-                    NOW.since(since) >= HOLD && wanted && there && !anew,
+                    can_be_seen(shown, HOLD) && wanted && there && !anew,
                     "{context:?}"
                 );
                 assert!(
@@ -91,12 +105,13 @@ fn a_step_is_taken_only_where_it_may_be() {
             }
             Step::Delete => {
                 let Phase::Closed {
-                    since, offline: true, ..
+                    shown, offline: true, ..
                 } = phase
                 else {
                     panic!("{context:?}")
                 };
-                assert!(NOW.since(since) >= LINGER && !seen.online, "{context:?}");
+                let beats = seen.frontend.map_or(LINGER_GONE, |_| LINGER);
+                assert!(can_be_seen(shown, beats) && !seen.online, "{context:?}");
                 assert_eq!(seen.own, Some(State::Closed), "libxl has seen 6: {context:?}");
             }
             Step::Closed => {
@@ -129,7 +144,14 @@ fn a_step_is_taken_only_where_it_may_be() {
                 assert_eq!(seen.frontend, Some(answers), "{context:?}");
                 assert_ne!(seen.own, Some(state), "once: {context:?}");
             }
-            Step::Wait | Step::WaitUntil(_) | Step::NoteOffline | Step::Arm => {}
+            Step::Beat => {
+                let (Phase::InitWait(shown) | Phase::Closed { shown, .. }) = phase else {
+                    panic!("{context:?}")
+                };
+                assert!(NOW.since(shown.last) >= BEAT && there && !anew, "{context:?}");
+            }
+            Step::WaitUntil(moment) => assert!(moment > NOW && NOW.after(BEAT) >= moment, "{context:?}"),
+            Step::Wait | Step::NoteOffline | Step::Arm => {}
         }
     });
 }
@@ -152,7 +174,7 @@ fn nothing_goes_round_in_circles() {
         for _ in 0..12 {
             match decide(phase, seen, NOW) {
                 Step::Wait | Step::WaitUntil(_) | Step::Forget => return,
-                Step::Probe => (phase, seen.own) = (Phase::InitWait(NOW), Some(State::InitWait)),
+                Step::Probe => (phase, seen.own) = (Phase::InitWait(Shown::at(NOW)), Some(State::InitWait)),
                 Step::Connect => {
                     (phase, seen.own, seen.released) = (Phase::Connected, Some(State::Connected), false)
                 }
@@ -164,14 +186,14 @@ fn nothing_goes_round_in_circles() {
                 Step::Closed => {
                     seen.own = Some(State::Closed);
                     phase = Phase::Closed {
-                        since: NOW,
+                        shown: Shown::at(NOW),
                         offline: false,
                         armed: true,
                     };
                 }
                 Step::NoteOffline => {
                     phase = Phase::Closed {
-                        since: NOW,
+                        shown: Shown::at(NOW),
                         offline: true,
                         armed: true,
                     };
@@ -180,6 +202,12 @@ fn nothing_goes_round_in_circles() {
                     if let Phase::Closed { armed, .. } = &mut phase {
                         *armed = true;
                     }
+                }
+                Step::Beat => {
+                    let (Phase::InitWait(shown) | Phase::Closed { shown, .. }) = &mut phase else {
+                        panic!("{phase:?}")
+                    };
+                    *shown = shown.beat(NOW);
                 }
                 Step::Delete => seen.own = None,
             }

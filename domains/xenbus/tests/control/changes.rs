@@ -16,7 +16,7 @@ fn a_watched_node_is_read_when_it_changes() {
     host.settle();
     assert_eq!(host.calls(), ["wish 1 7/51712"]);
     guest.write("ring-ref", "1");
-    host.millis(1000);
+    host.linger();
     assert_eq!(host.calls(), [""; 0], "no other node");
     guest.write("wish", "0");
     host.settle();
@@ -29,7 +29,7 @@ fn it_is_read_with_the_rings_if_it_was_there_before() {
     let (host, guest) = Host::with_device();
     guest.write("wish", "1");
     guest.publish();
-    host.millis(100);
+    host.hold();
     assert_eq!(host.calls(), ["probe 7/51712", "connect 7/51712"]);
 }
 
@@ -106,7 +106,7 @@ fn toggling_is_bounded_work() {
     assert!(steps < 40, "{steps} steps at one moment");
     assert_eq!(host.state(other.device), Some(State::InitWait));
     guest.state(4);
-    host.millis(1000);
+    host.linger();
     assert_eq!(host.state(guest.device), Some(State::Connected));
 }
 
@@ -122,7 +122,7 @@ fn statistics_are_written_every_few_seconds_if_they_have_changed() {
     say("reads=1");
     host.millis(4000);
     assert_eq!(host.key(guest.device, "statistics"), None);
-    host.millis(1000);
+    host.linger();
     assert_eq!(host.key(guest.device, "statistics").as_deref(), Some("reads=1"));
     assert_eq!(total().as_deref(), Ok("reads=1"));
     // The guest may read it, as it may the rest of the directory.

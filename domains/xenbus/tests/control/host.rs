@@ -10,7 +10,7 @@ use outrigger_ring::SharedPages;
 use outrigger_xen::fake::{Caller, Device, Domain, FakePages, FakeXen, Toolstack, XenStored};
 use outrigger_xen::xenstore::{XenStore, poll_once};
 use outrigger_xen::{Access, Clock, DomId, EventChannels, GrantRef, GrantTable, Instant, MappedPages, Port};
-use outrigger_xenbus::{Backend, DeviceClass, DeviceId, Nodes, Refusal, State};
+use outrigger_xenbus::{BEAT, Backend, DeviceClass, DeviceId, HOLD, LINGER, Nodes, Refusal, State};
 
 pub const DD: DomId = DomId(3);
 pub const FE: DomId = DomId(7);
@@ -340,6 +340,29 @@ impl Host {
         self.advance(Duration::from_millis(millis));
     }
 
+    /// As long as state 2 is shown to a toolstack whose Dom0 runs.
+    pub fn hold(&self) {
+        self.advance(BEAT * HOLD);
+    }
+
+    /// As long as state 6 is.
+    pub fn linger(&self) {
+        self.advance(BEAT * LINGER);
+    }
+
+    /// Nothing runs in Dom0, xenstored as little as libxl. We go on, and are woken at each deadline.
+    pub fn dom0_stands_still(&self, for_: Duration) {
+        let clock = self.xen.domain(DD);
+        let end = clock.now().after(for_);
+        while clock.now() < end {
+            let next = self.backend.next_deadline().unwrap_or(end);
+            let next = next.clamp(Instant(clock.now().0 + 1), end);
+            self.xen.advance(next.since(clock.now()));
+            let _ = poll_once(self.run.borrow_mut().as_mut());
+        }
+        self.settle();
+    }
+
     /// The data path is through with what was closing.
     pub fn drain(&self) {
         self.class.drain();
@@ -474,7 +497,7 @@ impl Guest {
 pub fn connected() -> (Host, Guest) {
     let (host, guest) = Host::with_device();
     guest.publish();
-    host.millis(100);
+    host.hold();
     guest.state(4);
     host.settle();
     assert_eq!(host.history(), [1, 2, 4]);

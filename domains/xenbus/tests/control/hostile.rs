@@ -13,12 +13,12 @@ fn assert_served(host: &Host, devid: u32) {
     let other = host.attach(vbd(OTHER, devid));
     host.settle();
     other.publish();
-    host.millis(200);
+    host.hold();
     assert_eq!(host.state(other.device), Some(State::Connected));
     host.ts.begin_detach(other.device);
     host.settle();
     other.state(6);
-    host.millis(1100);
+    host.linger();
     assert!(host.ts.finish_detach(other.device));
     host.settle();
 }
@@ -41,10 +41,10 @@ fn toggling_the_state_is_bounded_work() {
     let calls = host.calls().len();
     assert!(calls < 200, "{calls} calls into the class at one moment");
     assert!(host.turns.get() - before < 20_000);
-    host.millis(1000);
+    host.linger();
     assert_served(&host, 51728);
     guest.state(6);
-    host.millis(1000);
+    host.linger();
     host.ts.begin_detach(guest.device);
     host.millis(2000);
     assert!(host.ts.finish_detach(guest.device));
@@ -105,9 +105,9 @@ fn rewritten_nodes_are_read_when_they_are_needed_and_refused_when_bad() {
                 guest.publish_ring();
                 guest.write(key, value);
                 guest.state(at);
-                host.millis(150);
+                host.hold();
                 guest.write(key, value);
-                host.millis(150);
+                host.hold();
                 guest.state(6);
                 host.settle();
                 assert_eq!(
@@ -133,7 +133,7 @@ fn bytes_that_are_no_text_are_refused() {
         )
         .unwrap();
     guest.state(3);
-    host.millis(100);
+    host.hold();
     assert_eq!(host.state(guest.device), Some(State::Closed));
     assert!(
         host.key(guest.device, "error")
@@ -159,10 +159,10 @@ fn a_state_that_is_none_counts_as_gone() {
 /// 4 over a frontend's 6 crashes blkfront: the guest goes to 6 at every single request of ours on the way to 4.
 #[test]
 fn state_4_is_not_published_over_a_frontend_that_closed_meanwhile() {
-    for closes_at in 0..12 {
+    for closes_at in 0..18 {
         let (host, guest) = Host::with_device();
         guest.publish();
-        host.millis(99);
+        host.millis(499);
         let (frontend, mut requests) = (guest.clone(), 0);
         host.xs.intercept(move |_| {
             if requests == closes_at {
@@ -173,7 +173,7 @@ fn state_4_is_not_published_over_a_frontend_that_closed_meanwhile() {
         });
         host.millis(1);
         host.xs.stop_intercepting();
-        host.millis(100);
+        host.hold();
         assert_eq!(
             host.state(guest.device),
             Some(State::Closed),
@@ -195,7 +195,7 @@ fn a_guest_that_makes_every_transaction_conflict_is_closed() {
         }
         Verdict::Serve
     });
-    host.millis(100);
+    host.hold();
     assert_eq!(host.history(), [1, 2, 6]);
     host.xen.assert_nothing_held(DD);
     assert_served(&host, 51728);
@@ -203,7 +203,7 @@ fn a_guest_that_makes_every_transaction_conflict_is_closed() {
 
 #[test]
 fn a_toolstack_that_asks_to_close_at_every_moment_of_connecting_is_heard() {
-    for asks_at in 0..30 {
+    for asks_at in 0..60 {
         let host = Host::new();
         let guest = host.attach(vbd(FE, 51712));
         guest.publish();
@@ -215,7 +215,7 @@ fn a_toolstack_that_asks_to_close_at_every_moment_of_connecting_is_heard() {
             requests += 1;
             Verdict::Serve
         });
-        host.millis(200);
+        host.hold();
         host.xs.stop_intercepting();
         if host.key(guest.device, "online").as_deref() == Some("1") {
             host.ts.begin_detach(guest.device);
@@ -227,7 +227,7 @@ fn a_toolstack_that_asks_to_close_at_every_moment_of_connecting_is_heard() {
             "at request {asks_at}"
         );
         guest.state(6);
-        host.millis(1100);
+        host.linger();
         assert!(host.ts.finish_detach(guest.device), "at request {asks_at}");
         host.settle();
         host.assert_clean();
@@ -237,7 +237,7 @@ fn a_toolstack_that_asks_to_close_at_every_moment_of_connecting_is_heard() {
 /// The directory vanishes between any two requests: nothing comes into being in its place.
 #[test]
 fn nodes_that_vanish_at_any_request_are_survived() {
-    for vanishes_at in 0..40 {
+    for vanishes_at in 0..70 {
         let host = Host::new();
         let guest = host.attach(vbd(FE, 51712));
         guest.publish();
@@ -249,7 +249,7 @@ fn nodes_that_vanish_at_any_request_are_survived() {
             requests += 1;
             Verdict::Serve
         });
-        for _ in 0..60 {
+        for _ in 0..100 {
             // Not through `turn`: the ledger would object to a removal by force.
             host.xen.advance(Duration::from_millis(10));
             while host.step_unseen() {}
@@ -288,7 +288,7 @@ fn a_frontend_path_of_another_domain_is_not_believed() {
         );
         assert_eq!(host.calls(), [""; 0]);
         host.ts.begin_detach(device);
-        host.millis(1100);
+        host.linger();
         assert!(host.ts.finish_detach(device));
         host.settle();
         host.assert_clean();
@@ -349,7 +349,7 @@ fn a_storm_of_writes_leaves_others_served() {
             host.turn();
         }
     }
-    host.millis(1000);
+    host.linger();
     assert!(host.class.is_connected(id(guest.device)));
     assert_served(&host, 51728);
 }
@@ -385,7 +385,7 @@ fn a_frontend_that_closes_during_connect_is_let_go() {
     guest.publish();
     let frontend = guest.clone();
     *host.class.during_connect.borrow_mut() = Some(Box::new(move || frontend.state(6)));
-    host.millis(100);
+    host.hold();
     assert_eq!(host.history(), [1, 2, 6]);
     host.xen.assert_nothing_held(DD);
 }
@@ -402,5 +402,5 @@ fn a_xenstored_that_breaks_its_protocol_stops_the_control_plane_only() {
     assert!(host.store.fault().is_some());
     assert_eq!(host.backend.next_deadline(), None, "it asks for no more turns");
     assert!(host.class.is_connected(id(guest.device)));
-    assert_eq!(host.xen.domain(DomId(3)).now().0, 100_000_000);
+    assert_eq!(host.xen.domain(DomId(3)).now().0, 500_000_000);
 }

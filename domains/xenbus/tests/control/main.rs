@@ -5,6 +5,7 @@
 mod changes;
 mod host;
 mod hostile;
+mod leave;
 mod random;
 mod restart;
 mod sequences;

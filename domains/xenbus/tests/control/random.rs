@@ -137,7 +137,7 @@ proptest! {
             let again = host.attach(guest.device);
             host.settle();
             again.publish();
-            host.millis(100);
+            host.hold();
             prop_assert_eq!(host.state(again.device), Some(State::Connected));
         }
     }

@@ -68,7 +68,7 @@ fn lives_leave_nothing_behind() {
         .into();
     host.settle();
     guests.iter().for_each(Guest::publish);
-    host.millis(100);
+    host.hold();
     guests.iter().for_each(|guest| guest.state(4));
     host.settle();
     let before = (dd(&host).mapped_pages(), host.xs.watches(DD), dd(&host).keys());
@@ -104,7 +104,7 @@ fn what_cannot_be_served_again_is_given_up() {
     guest.state(1);
     host.settle();
     guest.publish();
-    host.millis(200);
+    host.hold();
     assert_eq!(host.history(), [2, 4]);
     assert_eq!(host.key(guest.device, "error"), None);
 }
@@ -249,7 +249,7 @@ fn a_failure_anywhere_is_not_seen() {
         dd(&host).crash_at(step);
         let mut lives = settle(&mut host, 10);
         guest.publish();
-        lives += settle(&mut host, 200);
+        lives += settle(&mut host, 700);
         guest.state(4);
         lives += settle(&mut host, 10);
         let history = host.history();

@@ -17,12 +17,70 @@ fn a_device_goes_to_2_then_to_4_and_is_held_at_2_for_libxl() {
         Some("4")
     );
     guest.publish();
-    host.millis(99);
+    host.millis(499);
     assert_eq!(host.state(guest.device), Some(State::InitWait));
     host.millis(1);
     assert_eq!(host.history(), [4]);
     assert_eq!(host.key(guest.device, "sectors").as_deref(), Some("2048"));
     assert_eq!(host.calls(), ["probe 7/51712", "connect 7/51712"]);
+}
+
+/// Dom0 stands still, and libxl with it: however late it looks, it finds state 2. The frontend is quick.
+#[test]
+fn state_2_waits_for_a_dom0_that_stands_still() {
+    let (host, guest) = Host::with_device();
+    guest.publish();
+    host.dom0_stands_still(Duration::from_secs(5));
+    assert_eq!(host.state(guest.device), Some(State::InitWait));
+    // The answer that was under way counts.
+    host.millis(399);
+    assert_eq!(host.state(guest.device), Some(State::InitWait), "four beats more");
+    host.millis(1);
+    assert_eq!(host.state(guest.device), Some(State::Connected));
+}
+
+/// A guest that begins to run when libxl has seen 2 waits for nothing.
+#[test]
+fn a_guest_that_boots_later_is_connected_at_once() {
+    let (host, guest) = Host::with_device();
+    host.hold();
+    assert_eq!(host.history(), [1, 2]);
+    let turns = host.turns.get();
+    host.millis(4000);
+    assert!(host.turns.get() - turns < 100, "nobody counts any longer");
+    guest.publish();
+    host.settle();
+    assert_eq!(host.history(), [4]);
+}
+
+/// However long Dom0 stands still: libxl's own patience ends, and the guest gets its disk.
+#[test]
+fn state_2_is_shown_for_8_s_at_most() {
+    let (host, guest) = Host::with_device();
+    guest.publish();
+    for _ in 0..3 {
+        host.dom0_stands_still(Duration::from_millis(2600));
+        assert_eq!(host.state(guest.device), Some(State::InitWait));
+    }
+    host.dom0_stands_still(Duration::from_millis(200));
+    assert_eq!(host.state(guest.device), Some(State::Connected));
+}
+
+/// The same of state 6, without which libxl takes the removal for an error.
+#[test]
+fn state_6_waits_for_a_dom0_that_stands_still() {
+    let (host, guest) = connected();
+    host.ts.begin_detach(guest.device);
+    host.settle();
+    guest.state(6);
+    host.settle();
+    host.dom0_stands_still(Duration::from_secs(5));
+    host.millis(1899);
+    assert_eq!(host.state(guest.device), Some(State::Closed));
+    host.millis(1);
+    assert!(host.ts.finish_detach(guest.device));
+    host.settle();
+    host.assert_clean();
 }
 
 #[test]
@@ -31,7 +89,7 @@ fn the_keys_appear_together_with_their_state() {
     guest.publish();
     let path = format!("{}/sectors", guest.device.backend_path());
     let state = format!("{}/state", guest.device.backend_path());
-    for _ in 0..50 {
+    for _ in 0..200 {
         host.xen.advance(Duration::from_millis(10));
         host.turn();
         assert_eq!(host.dom0.exists(&path), host.dom0.read(&state).unwrap() == "4");
@@ -45,7 +103,7 @@ fn devices_that_were_there_before_us_are_found() {
     let guests = [vbd(FE, 51712), vbd(FE, 51728), vbd(OTHER, 51712)].map(|device| host.attach(device));
     guests[2].publish();
     host.settle();
-    host.millis(100);
+    host.hold();
     assert_eq!(host.state(guests[0].device), Some(State::InitWait));
     assert_eq!(host.state(guests[1].device), Some(State::InitWait));
     assert_eq!(host.state(guests[2].device), Some(State::Connected));
@@ -56,7 +114,7 @@ fn a_vif_like_frontend_that_goes_straight_to_4_is_connected() {
     let (host, guest) = Host::with_device();
     guest.publish_ring();
     guest.state(4);
-    host.millis(100);
+    host.hold();
     assert_eq!(host.state(guest.device), Some(State::Connected));
 }
 
@@ -76,7 +134,7 @@ fn detach_of_a_willing_guest() {
     host.settle();
     assert_eq!(host.history(), [5, 6]);
     assert_eq!(host.calls(), ["disconnect 7/51712"]);
-    host.millis(990);
+    host.millis(1990);
     assert_eq!(
         host.state(guest.device),
         Some(State::Closed),
@@ -120,7 +178,7 @@ fn a_destroyed_guest_is_let_go_at_once() {
     host.drain();
     host.settle();
     assert_eq!(host.history(), [6]);
-    host.millis(1000);
+    host.linger();
     assert!(host.ts.finish_detach(guest.device));
     host.settle();
     host.assert_clean();
@@ -132,7 +190,7 @@ fn a_device_whose_guest_never_came_closes_when_asked() {
     host.ts.begin_detach(guest.device);
     host.settle();
     assert_eq!(host.history(), [1, 2, 5, 6]);
-    host.millis(1000);
+    host.linger();
     assert!(host.ts.finish_detach(guest.device));
     host.settle();
     host.assert_clean();
@@ -146,7 +204,7 @@ fn a_device_that_is_asked_to_close_before_we_saw_it_closes() {
     host.settle();
     assert_eq!(host.state(guest.device), Some(State::Closed));
     assert_eq!(host.calls(), [""; 0]);
-    host.millis(1000);
+    host.linger();
     assert!(host.ts.finish_detach(guest.device));
     host.settle();
     host.assert_clean();
@@ -191,7 +249,7 @@ fn a_device_made_anew_while_the_old_one_drains_is_served_after_it() {
         ["disconnect 7/51712", "remove 7/51712", "probe 7/51712"]
     );
     again.publish();
-    host.millis(100);
+    host.hold();
     assert_eq!(host.state(again.device), Some(State::Connected));
 }
 
@@ -214,7 +272,7 @@ fn a_frontend_that_closes_and_begins_again_is_served_again() {
         host.settle();
         assert_eq!(host.history(), [2]);
         guest.publish();
-        host.millis(100);
+        host.hold();
         guest.state(4);
         host.settle();
         assert_eq!(host.history(), [4]);
@@ -230,7 +288,7 @@ fn offline_alone_is_a_wish_to_close() {
     host.settle();
     assert_eq!(host.history(), [5], "the guest hears of it");
     guest.state(6);
-    host.millis(1000);
+    host.linger();
     assert!(host.ts.finish_detach(guest.device));
     host.settle();
     host.assert_clean();
@@ -261,7 +319,7 @@ fn the_windows_close_cycle_before_connecting_is_answered() {
     host.settle();
     assert_eq!(host.history(), [1, 2, 5, 6, 2]);
     guest.publish();
-    host.millis(100);
+    host.hold();
     assert_eq!(host.history(), [4]);
 }
 
@@ -291,12 +349,12 @@ fn attach_and_detach_twenty_times() {
         let guest = host.attach(vbd(FE, 51712));
         host.settle();
         guest.publish();
-        host.millis(100);
+        host.hold();
         guest.state(4);
         host.ts.begin_detach(guest.device);
         host.settle();
         guest.state(6);
-        host.millis(1000);
+        host.linger();
         assert_eq!(host.history(), [1, 2, 4, 5, 6]);
         assert!(host.ts.finish_detach(guest.device));
         host.settle();
@@ -333,7 +391,7 @@ fn a_fault_of_the_data_path_closes_that_device_alone() {
     let other = host.attach(vbd(OTHER, 51712));
     host.settle();
     other.publish();
-    host.millis(100);
+    host.hold();
     host.history();
     host.class
         .faults
@@ -371,7 +429,7 @@ fn a_target_that_is_not_there_is_refused_once_and_said() {
         Some("params: no such target Some(\"nonsense\")")
     );
     host.ts.begin_detach(guest.device);
-    host.millis(1000);
+    host.linger();
     assert!(host.ts.finish_detach(guest.device));
     host.settle();
     host.assert_clean();
@@ -425,7 +483,7 @@ fn xenstores_refusals_are_tried_again() {
     let guest = host.attach(vbd(FE, 51712));
     host.millis(3000);
     host.xs.stop_intercepting();
-    host.millis(1000);
+    host.linger();
     assert_eq!(host.state(guest.device), Some(State::InitWait));
 }
 
@@ -444,7 +502,7 @@ fn a_quota_that_is_used_up_delays_only() {
     host.millis(2500);
     assert_eq!(host.state(guest.device), Some(State::Initialising));
     host.xs.stop_intercepting();
-    host.millis(1000);
+    host.linger();
     assert_eq!(host.state(guest.device), Some(State::InitWait));
 }
 
@@ -460,7 +518,7 @@ fn state_6_does_not_wait_for_room_for_the_reason() {
         }
     });
     let guest = host.attach_with(vbd(FE, 51712), &[("params", "nonsense"), ("mode", "w")]);
-    host.millis(1100);
+    host.linger();
     assert_eq!(host.state(guest.device), Some(State::Closed));
 }
 

@@ -96,6 +96,7 @@ board = "qemu-virt"
 class = "block"
 devices = ["/virtio_mmio@a003e00", "/virtio_mmio@a003c00"]
 log = "info"
+shutdown-wait = "60 s"
 "#;
 
 /// Everything that comes and goes around a driver domain.
@@ -119,9 +120,12 @@ const BLOCK: Scenario = Scenario {
         "counters in XenStore",
         "discard",
         "attach and detach twenty times",
+        "a slow toolstack attaches and detaches",
         "destroyed under I/O",
         "resize of a running guest's disk",
+        "a host's shutdown loses nothing",
         "xl shutdown of the driver domain",
+        "a second xl shutdown ends it at once",
     ],
     timeout: Duration::from_secs(900),
 };
