@@ -70,6 +70,7 @@ impl<'a, S: Service> Life<'a, S> {
     /// One turn of the loop. True if it would not have slept after it.
     pub fn turn(&self, wake: Wake) -> bool {
         self.turns.set(self.turns.get() + 1);
+        self.dd.watch(true);
         let turn = self.service.turn(wake);
         if turn.poke {
             self.backend.poke();
@@ -85,9 +86,11 @@ impl<'a, S: Service> Life<'a, S> {
                 break;
             }
             moved |= served || polled;
+            self.dd.watch(true);
             self.dd.step();
             let _ = poll_once(self.run.borrow_mut().as_mut());
         }
+        self.dd.watch(false);
         turn.more_work || moved || self.service.has_work()
     }
 

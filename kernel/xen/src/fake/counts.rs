@@ -73,13 +73,18 @@ impl Domain {
 
     /// A hypercall is made.
     pub(super) fn hypercall(&self, which: Hypercall) {
-        self.grant_op(which, 1);
+        self.step();
+        self.count(which, 1);
     }
 
     /// One of so many operations: one step, as many hypercalls as it takes.
     pub(super) fn grant_op(&self, which: Hypercall, operations: usize) {
         self.step();
-        let calls = operations.div_ceil(GRANT_BATCH) as u64;
+        self.page_work(operations);
+        self.count(which, operations.div_ceil(GRANT_BATCH) as u64);
+    }
+
+    fn count(&self, which: Hypercall, calls: u64) {
         self.with(|domain| {
             domain.counts.hypercalls += calls;
             domain.calls.by_name[which as usize] += calls;

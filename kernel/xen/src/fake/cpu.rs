@@ -7,6 +7,10 @@ impl Clock for Domain {
     fn now(&self) -> Instant {
         Instant(self.xen.0.borrow().now)
     }
+
+    fn still_alive(&self) {
+        self.sign_of_life();
+    }
 }
 
 impl Domain {

@@ -20,6 +20,7 @@ mod grant;
 mod pages;
 mod quiet;
 mod survivors;
+mod watchdog;
 mod xenstored;
 
 use std::cell::RefCell;

@@ -11,6 +11,7 @@ use std::vec::Vec;
 use outrigger_ring::{Bytewise, SharedPages};
 
 use super::survivors::Steps;
+use super::watchdog::Work;
 use crate::{Access, DomId, PAGE_SIZE};
 
 /// What a test runs as the guest between two loads of the backend: given the offset in the page about to be loaded.
@@ -231,6 +232,9 @@ impl Bytewise for FakePages {
             "load at {at:#x} after the pages were unmapped"
         );
         let (page, offset) = self.place(at, N);
+        if let Some(steps) = &self.view.steps {
+            steps.unseen.add(Work::STORE);
+        }
         if !self.view.own {
             // Taken out meanwhile, so that what the hook itself does is not interrupted again.
             let hook = page.hook.borrow_mut().take();

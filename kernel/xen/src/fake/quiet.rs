@@ -105,6 +105,10 @@ impl Clock for Quiet {
     fn now(&self) -> Instant {
         self.domain.now()
     }
+
+    fn still_alive(&self) {
+        self.domain.still_alive();
+    }
 }
 
 impl Survivors for Quiet {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::vec::Vec;
 
 use super::pages::Page;
+use super::watchdog::Work;
 use super::{Domain, FakePages, Hypercall, PAGE_SIZE};
 use crate::xenstore::XenStore;
 use crate::{Access, DomId, Ended, Instant, Key, Survivors};
@@ -24,6 +25,8 @@ pub(super) struct Steps {
     crash_at: Cell<Option<u64>>,
     /// This life has ended: what still runs of it, while a test unwinds and drops it, does nothing any more.
     over: Cell<bool>,
+    /// What it has done since its last sign of life.
+    pub(super) unseen: Work,
 }
 
 impl Steps {
@@ -45,6 +48,7 @@ impl Steps {
     /// # Panics
     /// With [`Crash`], if it was the last that this life was granted.
     pub fn take(&self) {
+        self.unseen.add(Work::STORE);
         self.taken.set(self.taken.get() + 1);
         if self.crash_at.get() == Some(self.taken.get()) {
             self.crash_at.set(None);
@@ -82,7 +86,9 @@ impl Domain {
 
     /// Something is about to happen that a device can see (a register is written).
     pub fn step(&self) {
-        self.steps().take();
+        let steps = self.steps();
+        steps.unseen.add(Work::CALL);
+        steps.take();
     }
 
     /// Starts over in place, as `kernel/core` does: the mappings stay but belong to nobody, the ports are closed, the
