@@ -29,12 +29,9 @@ use crate::boot::Boot;
 use crate::card::Card;
 use crate::class::Class;
 use crate::error::{Error, Fault};
-<<<<<<< HEAD
 use crate::size::Mib;
-use crate::{options, syntax};
-=======
 use crate::wait::Seconds;
->>>>>>> w-tools
+use crate::{options, syntax};
 
 /// Least and most memory of a driver domain, MiB. More than 3 GiB would go into a second bank of guest memory.
 const MEMORY_MIB: (u32, u32) = (4, 3072);
@@ -71,15 +68,10 @@ pub struct Domain {
     pub memory_mib: At<u32>,
     /// Level of its log; without it, the image's own.
     pub log: Option<Log>,
-<<<<<<< HEAD
-    /// The class's own options, as words `key=value` of the command line.
-    pub options: Vec<At<String>>,
-=======
     /// How long it waits for its guests when it is asked to power off; without it, the image's own.
     pub shutdown_wait: Option<Seconds>,
-    /// The class's own options, as words of the command line.
-    pub options: Vec<String>,
->>>>>>> w-tools
+    /// The class's own options, as words `key=value` of the command line.
+    pub options: Vec<At<String>>,
 }
 
 /// A value and the line of the machine file it stands on.
