@@ -127,9 +127,7 @@ fn every_message_says_what_where_and_how_to_mend_it() {
     bench.put("machine.toml", GOOD.as_bytes());
     bench.put("file", b"");
     bench.put("binary", b"\xff\xfe");
-    let fifo = Command::new("mkfifo")
-        .arg(bench.dir.join("fifo"))
-        .status();
+    let fifo = Command::new("mkfifo").arg(bench.dir.join("fifo")).status();
     assert!(fifo.unwrap().success());
     let dtb = ["--base-dtb", "virt.dtb"];
     let to = |out| {

@@ -2,13 +2,9 @@
 
 use alloc::boxed::Box;
 
-use outrigger_xen::{DmaSegment, Instant};
+use outrigger_hal::DmaSegment;
 
-use crate::DmaCounters;
-
-/// The backend's own name for a request in flight; it comes back in the [`Completion`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tag(pub u32);
+use crate::{Device, DeviceFault, QueueFull, Tag};
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,48 +59,10 @@ pub struct Completion {
     pub status: Status,
 }
 
-/// There is no room for this request now; some completion will make some.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueFull;
-
-/// The device broke its contract (an impossible index, a completion of nothing …), or asks for a reset. It serves no more
-/// requests; those in flight will not complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeviceFault(pub &'static str);
-
-/// Whether a device still serves, as its driver sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// It does.
-    Serving,
-    /// It was stopped: what was in flight will not complete.
-    Quiesced,
-    /// It is not to be believed any more, and was stopped.
-    Faulty(DeviceFault),
-}
-
-impl Health {
-    /// Whether it serves.
-    #[inline]
-    pub fn is_serving(self) -> bool {
-        self == Self::Serving
-    }
-
-    /// `None` if it serves; otherwise what a reap of it ends with.
-    #[inline]
-    pub fn out_of_service(self) -> Option<Result<(), DeviceFault>> {
-        match self {
-            Self::Serving => None,
-            Self::Quiesced => Some(Ok(())),
-            Self::Faulty(fault) => Some(Err(fault)),
-        }
-    }
-}
-
 /// What the device is. Sizes in 512-byte sectors unless they say otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockLimits {
-    /// Capacity in sectors. May change while running (see [`Interrupt::config`]).
+    /// Capacity in sectors. May change while running (see [`Interrupt::config`](crate::Interrupt::config)).
     pub sectors: u64,
     /// Writes and discards fail.
     pub read_only: bool,
@@ -126,17 +84,8 @@ pub struct BlockLimits {
     pub queues: usize,
 }
 
-/// Why the device interrupted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Interrupt {
-    /// Completions may wait on some queue.
-    pub completions: bool,
-    /// [`BlockLimits`] changed.
-    pub config: bool,
-}
-
 /// A block device behind a driver. The calls on the data path neither allocate nor wait.
-pub trait BlockDevice {
+pub trait BlockDevice: Device {
     /// What the device is now.
     fn limits(&self) -> BlockLimits;
 
@@ -159,31 +108,6 @@ pub trait BlockDevice {
     /// Asks for an interrupt at the next completion, then looks once more: true if there is one already, so that the
     /// caller takes another turn instead of sleeping.
     fn arm(&mut self, queue: usize) -> bool;
-
-    /// Reads and acknowledges the device's interrupt cause.
-    fn acknowledge(&mut self) -> Interrupt;
-
-    /// When to [`reap`](Self::reap) although nothing has been heard of the device: it may never be heard of again. `None`
-    /// while nothing is in flight, and for devices that have no such bound.
-    fn deadline(&self) -> Option<Instant> {
-        None
-    }
-
-    /// What the processor had to do so far because of what the device does not reach.
-    fn dma_counters(&self) -> DmaCounters {
-        DmaCounters::default()
-    }
-
-    /// Stops the device: no DMA and no interrupt after this returns. Everything in flight is forgotten.
-    fn quiesce(&mut self);
-
-    /// Resets the device and brings it up again, in the memory it has; everything in flight is forgotten. Writes that have
-    /// completed are not lost: where a reset empties the device's cache, it is flushed before, or not used. Also after a
-    /// [`DeviceFault`] or [`quiesce`](Self::quiesce). Bounded.
-    ///
-    /// # Errors
-    /// It does not come back, and is as after `quiesce`.
-    fn restart(&mut self) -> Result<(), DeviceFault>;
 }
 
 /// A disk whose driver is known only when the machine is.
@@ -206,22 +130,5 @@ impl<D: BlockDevice + ?Sized> BlockDevice for Box<D> {
     #[inline]
     fn arm(&mut self, queue: usize) -> bool {
         (**self).arm(queue)
-    }
-    #[inline]
-    fn acknowledge(&mut self) -> Interrupt {
-        (**self).acknowledge()
-    }
-    #[inline]
-    fn deadline(&self) -> Option<Instant> {
-        (**self).deadline()
-    }
-    fn dma_counters(&self) -> DmaCounters {
-        (**self).dma_counters()
-    }
-    fn quiesce(&mut self) {
-        (**self).quiesce();
-    }
-    fn restart(&mut self) -> Result<(), DeviceFault> {
-        (**self).restart()
     }
 }

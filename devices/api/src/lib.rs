@@ -1,5 +1,5 @@
-//! What a device driver needs of the machine ([`RegisterIo`], [`DmaPool`]) and what it offers to a backend
-//! ([`BlockDevice`], [`NetDevice`]). Drivers know nothing of Xen, backends nothing of chips.
+//! What a device driver offers to a backend ([`Device`], and above it [`BlockDevice`] and [`NetDevice`]), and, from
+//! `kernel/hal`, what it needs of the machine. Drivers know nothing of Xen, backends nothing of chips.
 //!
 //! Drivers **distrust** their device: a length, an index or a completion it reports is checked before use; a device
 //! that lies is declared faulty ([`DeviceFault`]) and its requests fail, the domain goes on.
@@ -9,19 +9,15 @@
 extern crate alloc;
 
 mod block;
-mod dma;
+mod device;
 mod net;
-mod reach;
-mod register;
 
-pub use block::{
-    BlockDevice, BlockLimits, BlockOp, BlockRequest, Completion, DeviceFault, Health, Interrupt, QueueFull,
-    Status, Tag,
+pub use block::{BlockDevice, BlockLimits, BlockOp, BlockRequest, Completion, Status};
+pub use device::{Device, DeviceFault, Health, Interrupt, QueueFull, Tag, Tick};
+pub use net::{BlankChecksum, Gso, GsoKind, NetDevice, NetLimits, RxBuffer, RxChecksum, TxFrame};
+pub use outrigger_hal::{
+    Clock, Direction, DmaAddr, DmaCounters, DmaLoan, DmaMemory, DmaPage, DmaPath, DmaPool, DmaReach,
+    DmaSegment, DmaView, Instant, IrqSet, NoBounce, PAGE_SIZE, RegisterIo,
 };
-pub use dma::{DmaMemory, DmaPool, DmaView};
-pub use net::{BlankChecksum, Gso, GsoKind, NetDevice, NetLimits, RxBuffer, RxChecksum, Tick, TxFrame};
-pub use outrigger_xen::{Clock, DmaAddr, DmaPage, DmaSegment, Instant, PAGE_SIZE};
-pub use reach::{Direction, DmaCounters, DmaLoan, DmaPath, DmaReach, NoBounce};
-pub use register::RegisterIo;
 #[cfg(feature = "fake")]
-pub use register::fake::Watched;
+pub use outrigger_hal::{OptOut, Watched};

@@ -2,9 +2,9 @@
 
 use alloc::boxed::Box;
 
-use outrigger_xen::{DmaSegment, Instant};
+use outrigger_hal::DmaSegment;
 
-use crate::{DeviceFault, Interrupt, QueueFull, Tag};
+use crate::{Device, DeviceFault, QueueFull, Tag};
 
 /// A checksum that is to be filled in. The field holds the sum of the pseudo header already, so that whoever fills it in
 /// sums everything from `start` to the end of the frame and stores the complement.
@@ -107,18 +107,9 @@ pub struct NetLimits {
     pub link: bool,
 }
 
-/// What a device that looks after itself has found, and when it wants to look again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tick {
-    /// [`NetLimits`] changed.
-    pub config: bool,
-    /// When to call [`NetDevice::tick`] again; `None`: never.
-    pub again: Option<Instant>,
-}
-
 /// A network device behind a driver. It hands over every frame on its wire, whomever it is addressed to. The calls on the
 /// data path neither allocate nor wait.
-pub trait NetDevice {
+pub trait NetDevice: Device {
     /// What the device is now.
     fn limits(&self) -> NetLimits;
 
@@ -161,27 +152,9 @@ pub trait NetDevice {
     /// Asks for an interrupt at the next frame received and, if `sent`, at the next frame read; then looks once more: true if
     /// there is something already, so that the caller takes another turn instead of sleeping.
     fn arm(&mut self, queue: usize, sent: bool) -> bool;
-
-    /// Reads and acknowledges the device's interrupt cause.
-    fn acknowledge(&mut self) -> Interrupt;
-
-    /// Looks after what no interrupt tells of: a link that must be asked for, work that does not end. Called before the
-    /// loop begins, at the moment that it asked for, and after [`acknowledge`](Self::acknowledge).
-    fn tick(&mut self, now: Instant) -> Tick {
-        let _ = now;
-        Tick::default()
-    }
-
-    /// Tells what went wrong since it was brought up, each by a short name.
-    fn report(&self, each: &mut dyn FnMut(&'static str, u64)) {
-        let _ = each;
-    }
-
-    /// Stops the device: no DMA and no interrupt after this returns. Every frame and buffer in flight is forgotten.
-    fn quiesce(&mut self);
 }
 
-/// A device may be one of several kinds.
+/// A card whose driver is known only when the machine is.
 impl<D: NetDevice + ?Sized> NetDevice for Box<D> {
     fn limits(&self) -> NetLimits {
         (**self).limits()
@@ -214,17 +187,5 @@ impl<D: NetDevice + ?Sized> NetDevice for Box<D> {
     #[inline]
     fn arm(&mut self, queue: usize, sent: bool) -> bool {
         (**self).arm(queue, sent)
-    }
-    fn acknowledge(&mut self) -> Interrupt {
-        (**self).acknowledge()
-    }
-    fn tick(&mut self, now: Instant) -> Tick {
-        (**self).tick(now)
-    }
-    fn report(&self, each: &mut dyn FnMut(&'static str, u64)) {
-        (**self).report(each);
-    }
-    fn quiesce(&mut self) {
-        (**self).quiesce();
     }
 }

@@ -18,8 +18,17 @@ impl RegisterIo for GenetModel {
     fn read_u16(&self, at: usize) -> u16 {
         panic!("a read of 16 bits at {at:#x}: registers are of 32")
     }
+    fn read_u64(&self, at: usize) -> u64 {
+        panic!("a read of 64 bits at {at:#x}: registers are of 32")
+    }
     fn write_u8(&self, at: usize, _: u8) {
         panic!("a write of 8 bits at {at:#x}: registers are of 32")
+    }
+    fn write_u16(&self, at: usize, _: u16) {
+        panic!("a write of 16 bits at {at:#x}: registers are of 32")
+    }
+    fn write_u64(&self, at: usize, _: u64) {
+        panic!("a write of 64 bits at {at:#x}: registers are of 32")
     }
 
     fn read_u32(&self, at: usize) -> u32 {

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use outrigger_devices::{
-    DeviceFault, DmaPool, DmaSegment, DmaView, Health, Instant, Interrupt, NetDevice, NetLimits, QueueFull,
-    RegisterIo, RxBuffer, Tag, Tick, TxFrame,
+    Device, DeviceFault, DmaPool, DmaSegment, DmaView, Health, Instant, Interrupt, NetDevice, NetLimits,
+    QueueFull, RegisterIo, RxBuffer, Tag, Tick, TxFrame,
 };
 use outrigger_ring::SharedPages;
 
@@ -88,7 +88,12 @@ where
         }
         self.has_work(sent)
     }
+}
 
+impl<R: RegisterIo, P: DmaPool + DmaView> Device for Genet<'_, R, P>
+where
+    P::Memory: SharedPages,
+{
     fn acknowledge(&mut self) -> Interrupt {
         if !self.health.is_serving() {
             mac::silence(&self.io);
@@ -134,12 +139,19 @@ where
         }
     }
 
-    fn report(&self, each: &mut dyn FnMut(&'static str, u64)) {
-        self.counters().each(each);
+    fn counters(&self, each: &mut dyn FnMut(&'static str, u64)) {
+        self.faults().each(each);
     }
 
     fn quiesce(&mut self) {
         self.put_out_of_service(Health::Quiesced);
+    }
+
+    fn restart(&mut self) -> Result<(), DeviceFault> {
+        self.begin_again().map_err(|error| {
+            log::error!("genet: after a reset: {error}");
+            DeviceFault("it does not come back from a reset")
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use outrigger_devices::RegisterIo;
 use crate::receive::Bad;
 use crate::registers::umac;
 
-/// Sums since the controller was brought up.
+/// Sums since the controller was probed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Frames received with a wrong frame check sequence.
@@ -48,7 +48,7 @@ impl Counters {
         } += 1;
     }
 
-    /// All of them, with their names.
+    /// Those that are not zero, with their names.
     pub fn each(&self, each: &mut dyn FnMut(&'static str, u64)) {
         for (name, count) in [
             ("rx-crc", self.crc),
@@ -64,7 +64,9 @@ impl Counters {
             ("lost-phy-reads", self.lost_phy_reads),
             ("lost-interrupts", self.lost_interrupts),
         ] {
-            each(name, count);
+            if count > 0 {
+                each(name, count);
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::link::Link;
 use crate::receive::ReceiveQueue;
 use crate::registers::{block, intrl2, sys};
-use crate::transmit::{SEGMENTS_MAX, Slots, TransmitQueue};
+use crate::transmit::{SEGMENTS_MAX, TransmitQueue};
 use crate::{Options, ProbeError, mac, phy, transmit};
 
 /// How long frames may wait for the engine while there is a link.
@@ -54,11 +54,15 @@ pub struct Genet<'c, R, P: DmaPool> {
     options: Options,
 }
 
-/// The memory of a controller, whoever has it.
-struct Memory<P: DmaPool> {
-    path: DmaPath<P>,
-    slots: Slots<P::Memory>,
-    sink: (DmaMemory<P::Memory>, u64),
+impl Watch {
+    fn new(now: Instant) -> Self {
+        Self {
+            next: now,
+            sent: (0, now),
+            missed: 0,
+            deaf: false,
+        }
+    }
 }
 
 impl<'c, R: RegisterIo, P: DmaPool + DmaView> Genet<'c, R, P>
@@ -83,58 +87,18 @@ where
         }
         // First of all: a boot loader, or an earlier life of this domain, may have left it running.
         halt(&io, clock);
-        let memory = Memory {
-            slots: transmit::pages(&path)?,
-            sink: path.page().ok_or(ProbeError::NoMemory)?,
-            path,
-        };
-        Self::bring_up(io, clock, memory, options)
-    }
-
-    /// Brings it up from the start, in the memory it has: for one that was quiesced or found faulty. Frames and buffers in
-    /// flight are forgotten, and so are counters.
-    ///
-    /// # Errors
-    /// As [`probe`](Self::probe).
-    pub fn restart(mut self) -> Result<Self, ProbeError> {
-        self.transmit.retire(&mut self.path);
-        self.receive.retire(&mut self.path);
-        let memory = Memory {
-            path: self.path,
-            slots: self.transmit.into_pages(),
-            sink: self.sink,
-        };
-        Self::bring_up(self.io, self.clock, memory, self.options)
-    }
-
-    fn bring_up(
-        io: R,
-        clock: &'c dyn Clock,
-        memory: Memory<P>,
-        options: Options,
-    ) -> Result<Self, ProbeError> {
-        let found = mac::address(&io);
-        let mac = options.mac.unwrap_or(found);
-        if mac[0] & 1 != 0 || mac == [0; 6] {
-            return Err(ProbeError::Mac(mac));
-        }
-        if !stop_or_park(&io, clock, memory.sink.1) {
-            return Err(ProbeError::DmaStuck);
-        }
-        mac::configure(&io, &options, mac);
-        mac::set_filter(&io, None);
-        let phy = phy::find(&io, clock, options.phy)?;
-        log::info!("genet: PHY {:08x} at address {}", phy.1, phy.0);
-        phy::set_up(&io, clock, phy, options.phy_mode)?;
+        let slots = transmit::pages(&path)?;
+        let sink = path.page().ok_or(ProbeError::NoMemory)?;
+        let (mac, phy) = configure(&io, clock, sink.1, &options)?;
         let now = clock.now();
         let mut genet = Self {
-            transmit: TransmitQueue::new(&io, memory.slots, &options),
+            transmit: TransmitQueue::new(&io, slots, &options),
             receive: ReceiveQueue::new(&io, &options),
             io,
             clock,
-            path: memory.path,
-            sink: memory.sink,
-            link: Link::new(phy.0, now),
+            path,
+            sink,
+            link: Link::new(phy, now),
             limits: NetLimits {
                 mac,
                 mtu: options.mtu,
@@ -149,18 +113,29 @@ where
                 link: false,
             },
             armed: 0,
-            watch: Watch {
-                next: now,
-                sent: (0, now),
-                missed: 0,
-                deaf: false,
-            },
+            watch: Watch::new(now),
             counters: Counters::default(),
             health: Health::Serving,
             options,
         };
         genet.begin();
         Ok(genet)
+    }
+
+    /// Brings it up from the start, in the memory it has. It stays quiesced if it does not come up.
+    pub(crate) fn begin_again(&mut self) -> Result<(), ProbeError> {
+        self.put_out_of_service(Health::Quiesced);
+        let (_, phy) = configure(&self.io, self.clock, self.sink.1, &self.options)?;
+        self.counters = self.faults();
+        let now = self.clock.now();
+        self.transmit = TransmitQueue::new(&self.io, self.transmit.take_slots(), &self.options);
+        self.receive = ReceiveQueue::new(&self.io, &self.options);
+        self.link = Link::new(phy, now);
+        self.limits.link = false;
+        self.watch = Watch::new(now);
+        self.health = Health::Serving;
+        self.begin();
+        Ok(())
     }
 
     /// From a controller that is configured to one that works.
@@ -191,12 +166,12 @@ where
         }
     }
 
-    /// What went wrong since it was brought up.
-    pub fn counters(&self) -> Counters {
+    /// What went wrong since it was probed.
+    pub fn faults(&self) -> Counters {
         Counters {
-            refused: self.transmit.refusals,
-            link_changes: self.link.changes,
-            lost_phy_reads: self.link.lost_reads,
+            refused: self.counters.refused + self.transmit.refusals,
+            link_changes: self.counters.link_changes + self.link.changes,
+            lost_phy_reads: self.counters.lost_phy_reads + self.link.lost_reads,
             ..self.counters
         }
     }
@@ -276,6 +251,29 @@ pub fn stop(io: &impl RegisterIo, clock: &dyn Clock) {
     if io.read_u32(sys::REV_CTRL) >> 24 & 0xf == sys::MAJOR_V5 {
         halt(io, clock);
     }
+}
+
+/// Stops the controller and configures it, with its PHY found and set up: its address, and the PHY's.
+fn configure(
+    io: &impl RegisterIo,
+    clock: &dyn Clock,
+    sink: u64,
+    options: &Options,
+) -> Result<([u8; 6], u8), ProbeError> {
+    let found = mac::address(io);
+    let mac = options.mac.unwrap_or(found);
+    if mac[0] & 1 != 0 || mac == [0; 6] {
+        return Err(ProbeError::Mac(mac));
+    }
+    if !stop_or_park(io, clock, sink) {
+        return Err(ProbeError::DmaStuck);
+    }
+    mac::configure(io, options, mac);
+    mac::set_filter(io, None);
+    let phy = phy::find(io, clock, options.phy)?;
+    log::info!("genet: PHY {:08x} at address {}", phy.1, phy.0);
+    phy::set_up(io, clock, phy, options.phy_mode)?;
+    Ok((mac, phy.0))
 }
 
 /// Stops everything. Which of the engines did.

@@ -14,9 +14,9 @@
 //! sent. Where interrupts do not come it is looked at every millisecond.
 //!
 //! **Owes** the backend every tag exactly once, unless it is quiesced or faulty; and that no DMA happens after
-//! [`quiesce`](outrigger_devices::NetDevice::quiesce) returns or a fault is reported. An engine that will not stop has its
-//! descriptors led to a page of the driver's own. [`Genet::restart`] brings it up again in the memory it has, and does not
-//! take the link down.
+//! [`quiesce`](outrigger_devices::Device::quiesce) returns or a fault is reported. An engine that will not stop has its
+//! descriptors led to a page of the driver's own. [`restart`](outrigger_devices::Device::restart) brings it up again in the
+//! memory it has, and does not take the link down.
 //!
 //! Key types: [`Genet`], [`Options`], [`ProbeError`], [`Counters`].
 //!

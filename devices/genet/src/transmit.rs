@@ -290,9 +290,9 @@ impl<M: SharedPages> TransmitQueue<M> {
         self.refused.clear();
     }
 
-    /// Gives the pages back.
-    pub fn into_pages(self) -> Slots<M> {
-        self.slots
+    /// Gives the pages back, for the queue that takes its place.
+    pub fn take_slots(&mut self) -> Slots<M> {
+        core::mem::take(&mut self.slots)
     }
 }
 

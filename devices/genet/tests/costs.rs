@@ -3,7 +3,7 @@
 
 mod rig;
 
-use outrigger_devices::NetDevice;
+use outrigger_devices::{Device, NetDevice};
 use outrigger_genet_model::udp4;
 use rig::{Rig, STATION};
 

@@ -5,7 +5,7 @@ mod rig;
 
 use std::time::Duration;
 
-use outrigger_devices::{Clock, NetDevice};
+use outrigger_devices::{Clock, Device, NetDevice};
 use outrigger_genet::{Options, PhyMode};
 use outrigger_genet_model::{Fault, Offer, Partner, udp4};
 use rig::{INCOHERENT, Rig, STATION};
@@ -79,7 +79,7 @@ fn flaps_are_seen_with_and_without_interrupts() {
             let frame = udp4(STATION, 100, true);
             assert_eq!(rig.send(&frame, &[(64, 142)], None), frame);
         }
-        assert_eq!(rig.net.counters().link_changes, 41);
+        assert_eq!(rig.net.faults().link_changes, 41);
         rig.model.assert_clean();
     }
 }
@@ -110,7 +110,7 @@ fn a_bus_that_hangs_or_is_silent_leaves_the_link_as_it_was() {
         assert_eq!(rig.live(Duration::from_secs(10)), 0);
         assert!(rig.net.limits().link);
         rig.assert_works();
-        let lost = rig.net.counters().lost_phy_reads;
+        let lost = rig.net.faults().lost_phy_reads;
         assert!((8..=12).contains(&lost), "asked once a second: {lost}");
         // What happens meanwhile is found out afterwards.
         rig.model.connect(None);

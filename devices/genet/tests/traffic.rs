@@ -130,7 +130,7 @@ fn frames_that_it_cannot_send_come_back_unsent() {
     rig.submit(&long[..64 * 17], &many, None).unwrap();
     rig.reap_tx().unwrap();
     assert_eq!(rig.model.take_sent(), Vec::<Vec<u8>>::new());
-    assert_eq!(rig.net.counters().refused, 6);
+    assert_eq!(rig.net.faults().refused, 6);
     rig.assert_works();
 }
 
@@ -205,7 +205,7 @@ fn it_receives_with_as_few_buffers_as_it_has() {
         }
         rig.post(3);
     }
-    assert_eq!(rig.net.counters().no_buffer, 400);
+    assert_eq!(rig.net.faults().no_buffer, 400);
     rig.model.assert_clean();
 }
 
@@ -221,7 +221,7 @@ fn frames_without_a_buffer_are_counted_however_many() {
         }
         lost += 0xd000 - 1;
         assert_eq!(rig.reap_rx(16).unwrap().len(), 1);
-        assert_eq!(rig.net.counters().no_buffer, lost);
+        assert_eq!(rig.net.faults().no_buffer, lost);
         rig.post(1);
     }
     rig.model.assert_clean();
@@ -276,7 +276,7 @@ fn long_frames_where_the_mtu_allows_them() {
     rig.model.arrive(vec![0; longest + 1]);
     assert_eq!(rig.reap_rx(16).unwrap(), []);
     // More than the buffers' threshold: handed over before its end.
-    assert_eq!(rig.net.counters().in_parts, 1);
+    assert_eq!(rig.net.faults().in_parts, 1);
     rig.assert_works();
 }
 
@@ -288,7 +288,7 @@ fn a_frame_that_is_too_long_is_dropped_and_its_buffers_used_again() {
         assert_eq!(rig.reap_rx(16).unwrap(), [], "{len} bytes");
         assert_eq!((rig.posted(), rig.model.buffers()), (256, 256));
     }
-    let counters = rig.net.counters();
+    let counters = rig.net.faults();
     // The first two fit into a buffer; the others lie in 2, 2, 2 and 5.
     assert_eq!((counters.too_long, counters.in_parts), (2, 2 + 2 + 2 + 5));
     rig.assert_works();

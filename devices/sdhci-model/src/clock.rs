@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use outrigger_xen::{Clock, Instant};
+use outrigger_devices::{Clock, Instant};
 
 /// A clock that moves by a microsecond whenever somebody looks, and otherwise when the test says so.
 #[derive(Clone, Debug, Default)]

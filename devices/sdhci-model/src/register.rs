@@ -113,7 +113,17 @@ impl RegisterIo for SdhciModel {
     fn write_u32(&self, at: usize, value: u32) {
         self.0.borrow_mut().write(at, value);
     }
+    fn read_u64(&self, at: usize) -> u64 {
+        self.0.borrow_mut().note(format!("a read of 64 bits at {at:#x}"));
+        0
+    }
     fn write_u8(&self, at: usize, _: u8) {
         self.0.borrow_mut().note(format!("a write of 8 bits at {at:#x}"));
+    }
+    fn write_u16(&self, at: usize, _: u16) {
+        self.0.borrow_mut().note(format!("a write of 16 bits at {at:#x}"));
+    }
+    fn write_u64(&self, at: usize, _: u64) {
+        self.0.borrow_mut().note(format!("a write of 64 bits at {at:#x}"));
     }
 }

@@ -3,11 +3,10 @@
 use alloc::vec::Vec;
 
 use outrigger_devices::{
-    BlockDevice, BlockLimits, BlockRequest, Completion, DeviceFault, DmaCounters, DmaPath, DmaPool, DmaReach,
-    DmaView, Health, Interrupt, PAGE_SIZE, QueueFull, RegisterIo,
+    BlockDevice, BlockLimits, BlockRequest, Clock, Completion, Device, DeviceFault, DmaPath, DmaPool,
+    DmaReach, DmaView, Health, Instant, Interrupt, PAGE_SIZE, QueueFull, RegisterIo,
 };
 use outrigger_ring::SharedPages;
-use outrigger_xen::{Clock, Instant};
 
 use crate::adma::Table;
 use crate::card::{Card, Kind};
@@ -273,7 +272,15 @@ where
         self.engine.arm();
         self.queue.has_answers() || self.engine.has_news()
     }
+}
 
+impl<R, P, C> Device for Sdhci<R, P, C>
+where
+    R: RegisterIo,
+    P: DmaPool + DmaView,
+    P::Memory: SharedPages + Clone,
+    C: Clock,
+{
     fn acknowledge(&mut self) -> Interrupt {
         if self.health.is_serving() {
             // The line falls; what it was about stays in the status, for `reap`.
@@ -289,8 +296,8 @@ where
         self.engine.deadline()
     }
 
-    fn dma_counters(&self) -> DmaCounters {
-        self.engine.path.counters()
+    fn counters(&self, each: &mut dyn FnMut(&'static str, u64)) {
+        self.engine.path.counters().each(each);
     }
 
     fn quiesce(&mut self) {

@@ -10,9 +10,10 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use outrigger_devices::{BlockOp, DeviceFault, DmaLoan, DmaPath, DmaPool, DmaView, RegisterIo, Status};
+use outrigger_devices::{
+    BlockOp, Clock, DeviceFault, DmaLoan, DmaPath, DmaPool, DmaView, Instant, RegisterIo, Status,
+};
 use outrigger_ring::SharedPages;
-use outrigger_xen::{Clock, Instant};
 
 use crate::adma::Table;
 use crate::card::{Card, Kind};

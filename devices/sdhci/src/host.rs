@@ -2,8 +2,7 @@
 
 use core::time::Duration;
 
-use outrigger_devices::RegisterIo;
-use outrigger_xen::{Clock, Instant};
+use outrigger_devices::{Clock, Instant, RegisterIo};
 
 use crate::command::{CardStatus, Command, STOP_TRANSMISSION};
 use crate::register::{

@@ -2,8 +2,7 @@
 
 use core::time::Duration;
 
-use outrigger_devices::RegisterIo;
-use outrigger_xen::Clock;
+use outrigger_devices::{Clock, RegisterIo};
 
 use crate::card::{self, CLASS_ERASE, CLASS_SWITCH, Card, Csd, Discard, ExtCsd, Kind, Scr, ext_csd};
 use crate::command::{self, Command, Response};

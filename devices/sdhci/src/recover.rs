@@ -1,9 +1,8 @@
 //! After a failure (SD Host Controller §3.10): the lines are reset, the card is stopped and asked how it is, and then the request
 //! is begun again or ends.
 
-use outrigger_devices::{DeviceFault, DmaPool, DmaView, RegisterIo, Status};
+use outrigger_devices::{Clock, DeviceFault, DmaPool, DmaView, RegisterIo, Status};
 use outrigger_ring::SharedPages;
-use outrigger_xen::Clock;
 
 use crate::engine::{Engine, Progress, Step};
 use crate::host::Stuck;

@@ -2,8 +2,7 @@
 
 use core::time::Duration;
 
-use outrigger_devices::RegisterIo;
-use outrigger_xen::Clock;
+use outrigger_devices::{Clock, RegisterIo};
 
 use crate::CommandError;
 use crate::command::{CMD8, CardStatus, Command, RELATIVE_ADDR, Response};

@@ -2,9 +2,8 @@
 
 use core::time::Duration;
 
-use outrigger_devices::{BlockOp, Direction, DmaPool, DmaView, RegisterIo};
+use outrigger_devices::{BlockOp, Clock, Direction, DmaPool, DmaView, RegisterIo};
 use outrigger_ring::SharedPages;
-use outrigger_xen::Clock;
 
 use crate::command::{self, Command, Response};
 use crate::engine::{Active, Engine, Step};

@@ -2,7 +2,7 @@
 
 mod rig;
 
-use outrigger_devices::{BlockDevice, BlockOp, DeviceFault, DmaReach, QueueFull, Status};
+use outrigger_devices::{BlockDevice, BlockOp, Device, DeviceFault, DmaReach, QueueFull, Status};
 use outrigger_sdhci::Options;
 use outrigger_sdhci_model::{CardOffer, Fault, Slot};
 use rig::{PI, Rig, Setup, pages};
@@ -185,9 +185,9 @@ fn adma_that_fails_is_done_by_hand() {
         rig.model.inject(Some(small(op)), Fault::Data(ADMA, 5));
         rig.transfer(op, 8, &pages(3)).expect("room");
         assert_eq!(rig.outcome(), Ok(Status::Ok));
-        assert_eq!(rig.disk.dma_counters().by_hand, 3, "three segments");
+        assert_eq!(rig.counter("by-hand"), 3, "three segments");
         serves(&mut rig);
-        assert_eq!(rig.disk.dma_counters().by_hand, 3, "what comes after is not");
+        assert_eq!(rig.counter("by-hand"), 3, "what comes after is not");
     }
 }
 
@@ -491,7 +491,7 @@ fn failures_lose_no_page_to_bounce_through() {
         rig.transfer(BlockOp::Read, 0, &pages(60)).expect("room");
         assert_eq!(rig.outcome(), Ok(Status::Ok));
     }
-    assert_eq!(rig.disk.dma_counters().bounces, 2 * 40 * 60);
-    assert_eq!(rig.disk.dma_counters().by_hand, 0);
+    assert_eq!(rig.counter("bounced"), 2 * 40 * 60);
+    assert_eq!(rig.counter("by-hand"), 0);
     rig.settle();
 }

@@ -3,11 +3,11 @@
 use alloc::boxed::Box;
 
 use outrigger_devices::{
-    BlockDevice, BlockLimits, BlockRequest, Completion, DeviceFault, DmaPool, Health, Interrupt, QueueFull,
-    RegisterIo,
+    BlockDevice, BlockLimits, BlockRequest, Completion, Device, DeviceFault, DmaPool, Health, Interrupt,
+    QueueFull, RegisterIo,
 };
 use outrigger_ring::SharedPages;
-use outrigger_virtio::{DeviceId, SplitQueue, Transport, feature as ring_feature};
+use outrigger_virtio::{DeviceId, OwnPages, SplitQueue, Transport, feature as ring_feature};
 
 use crate::ProbeError;
 use crate::config::{Config, capacity, feature};
@@ -42,11 +42,13 @@ impl Default for Options {
 /// A virtio block device behind virtio-mmio registers `R`, with queues in memory `M`.
 #[derive(Debug)]
 pub struct VirtioBlk<R, M> {
-    pub(crate) transport: Transport<R>,
-    pub(crate) queues: Box<[RequestQueue<M>]>,
-    pub(crate) limits: BlockLimits,
-    pub(crate) health: Health,
-    pub(crate) options: Options,
+    transport: Transport<R>,
+    queues: Box<[RequestQueue<M>]>,
+    /// Their memory.
+    own: OwnPages<M>,
+    limits: BlockLimits,
+    health: Health,
+    options: Options,
 }
 
 impl<R: RegisterIo, M: SharedPages + Clone> VirtioBlk<R, M> {
@@ -57,10 +59,12 @@ impl<R: RegisterIo, M: SharedPages + Clone> VirtioBlk<R, M> {
     pub fn probe(io: R, pool: &impl DmaPool<Memory = M>, options: Options) -> Result<Self, ProbeError> {
         let transport = Transport::probe(io, DeviceId::BLOCK)?;
         transport.reset()?;
-        match bring_up(&transport, pool, options) {
+        let own = OwnPages::default();
+        match bring_up(&transport, &own.growing(pool), options) {
             Ok((limits, queues)) => Ok(Self {
                 transport,
                 queues,
+                own,
                 limits,
                 health: Health::Serving,
                 options,
@@ -80,7 +84,7 @@ impl<R: RegisterIo, M: SharedPages + Clone> VirtioBlk<R, M> {
     }
 
     /// Resets it, and forgets all requests. False if it cannot be reset.
-    pub(crate) fn stop(&mut self, health: Health) -> bool {
+    fn stop(&mut self, health: Health) -> bool {
         self.health = health;
         let reset = self.transport.reset();
         if let Err(error) = &reset {
@@ -109,7 +113,7 @@ impl<R: RegisterIo, M: SharedPages + Clone> VirtioBlk<R, M> {
 type Ready<M> = (BlockLimits, Box<[RequestQueue<M>]>);
 
 /// Everything between reset and `DRIVER_OK`.
-pub(crate) fn bring_up<R: RegisterIo, M: SharedPages + Clone>(
+fn bring_up<R: RegisterIo, M: SharedPages + Clone>(
     transport: &Transport<R>,
     pool: &impl DmaPool<Memory = M>,
     options: Options,
@@ -208,7 +212,9 @@ impl<R: RegisterIo, M: SharedPages + Clone> BlockDevice for VirtioBlk<R, M> {
     fn arm(&mut self, queue: usize) -> bool {
         self.health.is_serving() && self.queues[queue].arm()
     }
+}
 
+impl<R: RegisterIo, M: SharedPages + Clone> Device for VirtioBlk<R, M> {
     #[inline]
     fn acknowledge(&mut self) -> Interrupt {
         let cause = self.transport.acknowledge();
@@ -235,6 +241,22 @@ impl<R: RegisterIo, M: SharedPages + Clone> BlockDevice for VirtioBlk<R, M> {
     }
 
     fn restart(&mut self) -> Result<(), DeviceFault> {
-        self.begin_again()
+        if !self.stop(Health::Quiesced) {
+            return Err(DeviceFault("it cannot be reset"));
+        }
+        self.own.begin_again();
+        match bring_up(&self.transport, &self.own, self.options) {
+            Ok((limits, queues)) => {
+                self.limits = limits;
+                self.queues = queues;
+                self.health = Health::Serving;
+                Ok(())
+            }
+            Err(error) => {
+                log::error!("virtio-blk: after a reset: {error}");
+                self.stop(Health::Quiesced);
+                Err(DeviceFault("it does not come back from a reset"))
+            }
+        }
     }
 }

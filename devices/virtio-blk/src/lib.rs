@@ -23,7 +23,6 @@ mod config;
 mod device;
 mod error;
 mod request;
-mod restart;
 mod slot;
 
 pub use device::{Options, VirtioBlk};

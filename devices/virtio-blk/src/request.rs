@@ -2,10 +2,9 @@
 
 use alloc::boxed::Box;
 use alloc::vec;
-use alloc::vec::Vec;
 
 use outrigger_devices::{
-    BlockLimits, BlockOp, BlockRequest, Completion, DeviceFault, DmaMemory, DmaPool, QueueFull, Status, Tag,
+    BlockLimits, BlockOp, BlockRequest, Completion, DeviceFault, DmaPool, QueueFull, Status, Tag,
 };
 use outrigger_ring::SharedPages;
 use outrigger_virtio::{NoMemory, QueueAddresses, SplitQueue};
@@ -186,13 +185,6 @@ impl<M: SharedPages + Clone> RequestQueue<M> {
         self.ring.retire();
         self.answers = 0;
         self.answered = Box::default();
-    }
-
-    /// Gives the pages back.
-    pub fn into_pages(self) -> Vec<DmaMemory<M>> {
-        let mut pages = self.slots.into_pages();
-        pages.extend(self.ring.into_pages());
-        pages
     }
 }
 

@@ -162,11 +162,6 @@ impl<M: SharedPages + Clone> Slots<M> {
         let slot = &self.slots[usize::from(head)];
         slot.memory.load_u8(slot.at + STATUS)
     }
-
-    /// Gives the pages back.
-    pub fn into_pages(self) -> Vec<DmaMemory<M>> {
-        self.pages
-    }
 }
 
 /// One request being written.

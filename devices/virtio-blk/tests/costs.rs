@@ -3,7 +3,7 @@
 
 mod rig;
 
-use outrigger_devices::{BlockDevice, BlockOp, BlockRequest, DmaSegment, Tag};
+use outrigger_devices::{BlockDevice, BlockOp, BlockRequest, Device, DmaSegment, Tag};
 use outrigger_virtio_blk::Options;
 use outrigger_virtio_model::{Accesses, Offer, Order};
 use rig::{Rig, pages};

@@ -2,7 +2,7 @@
 
 mod rig;
 
-use outrigger_devices::{BlockDevice, BlockOp, DeviceFault, Interrupt, QueueFull, Status};
+use outrigger_devices::{BlockDevice, BlockOp, Device, DeviceFault, Interrupt, QueueFull, Status};
 use outrigger_virtio_blk::Options;
 use outrigger_virtio_model::{Fault, Offer, Order};
 use rig::{Rig, pages};

@@ -2,7 +2,7 @@
 
 mod rig;
 
-use outrigger_devices::{BlockDevice, BlockOp};
+use outrigger_devices::{BlockDevice, BlockOp, Device};
 use outrigger_virtio_blk::Options;
 use outrigger_virtio_model::{Offer, Order};
 use proptest::prelude::*;

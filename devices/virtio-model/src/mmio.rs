@@ -64,13 +64,27 @@ impl<D: Device> RegisterIo for VirtioModel<D> {
     fn write_u32(&self, at: usize, value: u32) {
         self.0.borrow_mut().write(at, value);
     }
+    fn read_u64(&self, at: usize) -> u64 {
+        self.0.borrow_mut().violation(format!("8-byte read of {at:#x}"));
+        0
+    }
     fn write_u8(&self, at: usize, value: u8) {
-        let what = format!("byte {value:#x} written to {at:#x}");
-        self.0.borrow_mut().violation(what);
+        self.0.borrow_mut().refuse(at, 1, value.into());
+    }
+    fn write_u16(&self, at: usize, value: u16) {
+        self.0.borrow_mut().refuse(at, 2, value.into());
+    }
+    fn write_u64(&self, at: usize, value: u64) {
+        self.0.borrow_mut().refuse(at, 8, value);
     }
 }
 
 impl<D: Device> Model<D> {
+    /// Registers are written in words of 32 bits (§4.2.2.2).
+    fn refuse(&mut self, at: usize, width: usize, value: u64) {
+        self.violation(format!("{width}-byte write of {value:#x} to {at:#x}"));
+    }
+
     fn read(&mut self, at: usize, width: usize) -> u32 {
         self.counters.register_reads += 1;
         if self.gone {

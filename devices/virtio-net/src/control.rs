@@ -100,10 +100,4 @@ impl<M: SharedPages + Clone> ControlQueue<M> {
         }
         Err(ProbeError::NoAnswer)
     }
-
-    /// Gives the pages back.
-    pub fn into_pages(self) -> [DmaMemory<M>; 3] {
-        let [table, rings] = self.ring.into_pages();
-        [table, rings, self.page]
-    }
 }

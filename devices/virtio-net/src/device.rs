@@ -3,11 +3,11 @@
 use alloc::boxed::Box;
 
 use outrigger_devices::{
-    DeviceFault, DmaMemory, DmaPool, DmaSegment, Health, Interrupt, NetDevice, NetLimits, QueueFull,
+    Device, DeviceFault, DmaMemory, DmaPool, DmaSegment, Health, Interrupt, NetDevice, NetLimits, QueueFull,
     RegisterIo, RxBuffer, Tag, TxFrame,
 };
 use outrigger_ring::SharedPages;
-use outrigger_virtio::{DeviceId, QueueAddresses, SplitQueue, Transport, feature as ring_feature};
+use outrigger_virtio::{DeviceId, OwnPages, QueueAddresses, SplitQueue, Transport, feature as ring_feature};
 
 use crate::ProbeError;
 use crate::config::{Config, feature, link, wanted};
@@ -56,23 +56,13 @@ pub(crate) struct Pair<M> {
 #[derive(Debug)]
 pub struct VirtioNet<R, M> {
     transport: Transport<R>,
-    pairs: Box<[Pair<M>]>,
-    control: Option<ControlQueue<M>>,
+    ready: Ready<M>,
+    /// The memory of its queues.
+    own: OwnPages<M>,
     /// The backend's pages to receive into, by tag.
     buffers: Box<[DmaMemory<M>]>,
-    limits: NetLimits,
-    features: u64,
     health: Health,
     options: Options,
-}
-
-/// What is left of a card that is taken apart.
-pub(crate) struct Parts<R, M> {
-    pub transport: Transport<R>,
-    pub pairs: Box<[Pair<M>]>,
-    pub control: Option<ControlQueue<M>>,
-    pub buffers: Box<[DmaMemory<M>]>,
-    pub options: Options,
 }
 
 impl<R: RegisterIo, M: SharedPages + Clone> VirtioNet<R, M> {
@@ -90,19 +80,13 @@ impl<R: RegisterIo, M: SharedPages + Clone> VirtioNet<R, M> {
     ) -> Result<Self, ProbeError> {
         let transport = Transport::probe(io, DeviceId::NETWORK)?;
         transport.reset()?;
-        match bring_up(&transport, pool, options) {
-            Ok(Ready {
-                limits,
-                features,
-                pairs,
-                control,
-            }) => Ok(Self {
+        let own = OwnPages::default();
+        match bring_up(&transport, &own.growing(pool), options) {
+            Ok(ready) => Ok(Self {
                 transport,
-                pairs,
-                control,
+                ready,
+                own,
                 buffers: buffers.into(),
-                limits,
-                features,
                 health: Health::Serving,
                 options,
             }),
@@ -120,15 +104,18 @@ impl<R: RegisterIo, M: SharedPages + Clone> VirtioNet<R, M> {
         self.stop(Health::Faulty(fault));
     }
 
-    fn stop(&mut self, health: Health) {
+    /// Resets it, and forgets all frames and buffers. False if it cannot be reset.
+    fn stop(&mut self, health: Health) -> bool {
         self.health = health;
-        if let Err(error) = self.transport.reset() {
+        let reset = self.transport.reset();
+        if let Err(error) = &reset {
             log::error!("virtio-net: {error}");
         }
-        for pair in &mut self.pairs {
+        for pair in &mut self.ready.pairs {
             pair.receive.retire();
             pair.transmit.retire();
         }
+        reset.is_ok()
     }
 
     #[cold]
@@ -136,30 +123,22 @@ impl<R: RegisterIo, M: SharedPages + Clone> VirtioNet<R, M> {
         if self.transport.needs_reset() {
             return Err(DeviceFault("the card asks for a reset"));
         }
-        let Ok(link) = self.transport.config(|t| link(t, self.features)) else {
+        let Ok(link) = self.transport.config(|t| link(t, self.ready.features)) else {
             return Err(DeviceFault("the card's configuration never settles"));
         };
-        let changed = self.limits.link != link;
-        self.limits.link = link;
+        let changed = self.ready.limits.link != link;
+        self.ready.limits.link = link;
         Ok(changed)
-    }
-
-    pub(crate) fn into_parts(self) -> Parts<R, M> {
-        Parts {
-            transport: self.transport,
-            pairs: self.pairs,
-            control: self.control,
-            buffers: self.buffers,
-            options: self.options,
-        }
     }
 }
 
+/// A card that was brought up.
+#[derive(Debug)]
 struct Ready<M> {
     limits: NetLimits,
+    /// Those in force.
     features: u64,
     pairs: Box<[Pair<M>]>,
-    control: Option<ControlQueue<M>>,
 }
 
 /// Everything from the handshake to a card that receives.
@@ -189,6 +168,7 @@ fn bring_up<R: RegisterIo, M: SharedPages + Clone>(
             Ok(Pair { receive, transmit })
         })
         .collect::<Result<Box<[_]>, ProbeError>>()?;
+    // Given up once the card has obeyed: nothing is asked of it later.
     let mut control = None;
     if has(feature::CTRL_VQ) {
         // Behind all the pairs that there are, in use or not.
@@ -228,7 +208,6 @@ fn bring_up<R: RegisterIo, M: SharedPages + Clone>(
         limits,
         features,
         pairs,
-        control,
     })
 }
 
@@ -260,12 +239,12 @@ fn shape(features: u64, options: &Options, size_max: u32) -> Result<Shape, Probe
 
 impl<R: RegisterIo, M: SharedPages + Clone> NetDevice for VirtioNet<R, M> {
     fn limits(&self) -> NetLimits {
-        self.limits
+        self.ready.limits
     }
 
     #[inline]
     fn submit(&mut self, queue: usize, frame: &TxFrame<'_>) -> Result<(), QueueFull> {
-        self.pairs[queue].transmit.submit(frame)
+        self.ready.pairs[queue].transmit.submit(frame)
     }
 
     /// # Panics
@@ -273,12 +252,12 @@ impl<R: RegisterIo, M: SharedPages + Clone> NetDevice for VirtioNet<R, M> {
     /// for a header.
     #[inline]
     fn post(&mut self, queue: usize, tag: Tag, buffer: DmaSegment) -> Result<(), QueueFull> {
-        self.pairs[queue].receive.post(&self.buffers, tag, buffer)
+        self.ready.pairs[queue].receive.post(&self.buffers, tag, buffer)
     }
 
     #[inline]
     fn commit(&mut self, queue: usize) {
-        let pair = &mut self.pairs[queue];
+        let pair = &mut self.ready.pairs[queue];
         if pair.receive.publish() {
             self.transport.notify(2 * queue as u16);
         }
@@ -292,7 +271,7 @@ impl<R: RegisterIo, M: SharedPages + Clone> NetDevice for VirtioNet<R, M> {
         if let Some(end) = self.health.out_of_service() {
             return end;
         }
-        self.pairs[queue]
+        self.ready.pairs[queue]
             .transmit
             .reap(each)
             .inspect_err(|fault| self.fail(*fault))
@@ -308,7 +287,7 @@ impl<R: RegisterIo, M: SharedPages + Clone> NetDevice for VirtioNet<R, M> {
         if let Some(end) = self.health.out_of_service() {
             return end;
         }
-        self.pairs[queue]
+        self.ready.pairs[queue]
             .receive
             .reap(&self.buffers, most, each)
             .inspect_err(|fault| self.fail(*fault))
@@ -319,11 +298,13 @@ impl<R: RegisterIo, M: SharedPages + Clone> NetDevice for VirtioNet<R, M> {
         if !self.health.is_serving() {
             return false;
         }
-        let pair = &mut self.pairs[queue];
+        let pair = &mut self.ready.pairs[queue];
         // Whoever has received something takes another turn anyway.
         pair.receive.arm() || (sent && pair.transmit.arm())
     }
+}
 
+impl<R: RegisterIo, M: SharedPages + Clone> Device for VirtioNet<R, M> {
     #[inline]
     fn acknowledge(&mut self) -> Interrupt {
         let cause = self.transport.acknowledge();
@@ -347,5 +328,24 @@ impl<R: RegisterIo, M: SharedPages + Clone> NetDevice for VirtioNet<R, M> {
 
     fn quiesce(&mut self) {
         self.stop(Health::Quiesced);
+    }
+
+    fn restart(&mut self) -> Result<(), DeviceFault> {
+        if !self.stop(Health::Quiesced) {
+            return Err(DeviceFault("it cannot be reset"));
+        }
+        self.own.begin_again();
+        match bring_up(&self.transport, &self.own, self.options) {
+            Ok(ready) => {
+                self.ready = ready;
+                self.health = Health::Serving;
+                Ok(())
+            }
+            Err(error) => {
+                log::error!("virtio-net: after a reset: {error}");
+                self.stop(Health::Quiesced);
+                Err(DeviceFault("it does not come back from a reset"))
+            }
+        }
     }
 }

@@ -11,8 +11,8 @@
 //! is reset, and then reported as faulty ([`DeviceFault`](outrigger_devices::DeviceFault)).
 //!
 //! **Owes** the backend every tag exactly once, unless the card is quiesced or faulty; and that no DMA happens after
-//! [`quiesce`](outrigger_devices::NetDevice::quiesce) returns or a fault is reported. [`VirtioNet::restart`] brings it up
-//! again in the memory it has.
+//! [`quiesce`](outrigger_devices::Device::quiesce) returns or a fault is reported. [`restart`](outrigger_devices::Device::restart)
+//! brings it up again in the memory it has.
 //!
 //! Key types: [`VirtioNet`], [`Options`], [`ProbeError`].
 //!
@@ -28,7 +28,6 @@ mod device;
 mod error;
 mod header;
 mod receive;
-mod restart;
 mod transmit;
 
 pub use device::{Options, VirtioNet};

@@ -163,9 +163,4 @@ impl<M: SharedPages + Clone> ReceiveQueue<M> {
     pub fn retire(&mut self) {
         self.ring.retire();
     }
-
-    /// Gives the queue's own pages back.
-    pub fn into_pages(self) -> [DmaMemory<M>; 2] {
-        self.ring.into_pages()
-    }
 }

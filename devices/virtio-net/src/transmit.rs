@@ -207,11 +207,4 @@ impl<M: SharedPages + Clone> TransmitQueue<M> {
         self.refusals = 0;
         self.refused = Box::default();
     }
-
-    /// Gives the pages back.
-    pub fn into_pages(self) -> Vec<DmaMemory<M>> {
-        let mut pages = self.pages;
-        pages.extend(self.ring.into_pages());
-        pages
-    }
 }

@@ -3,7 +3,7 @@
 
 mod rig;
 
-use outrigger_devices::{DmaSegment, NetDevice, Tag, TxFrame};
+use outrigger_devices::{Device, DmaSegment, NetDevice, Tag, TxFrame};
 use outrigger_virtio_model::{Accesses, Direction, NetHeader, NetOffer, Order};
 use outrigger_virtio_net::Options;
 use rig::{Offload, Rig};

@@ -2,7 +2,7 @@
 
 mod rig;
 
-use outrigger_devices::{DeviceFault, Interrupt, NetDevice, QueueFull, RxChecksum};
+use outrigger_devices::{Device, DeviceFault, Interrupt, NetDevice, QueueFull, RxChecksum};
 use outrigger_virtio_model::{Fault, NetHeader, NetOffer, Order};
 use outrigger_virtio_net::Options;
 use rig::{Offload, Rig};

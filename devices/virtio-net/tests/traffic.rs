@@ -2,7 +2,7 @@
 
 mod rig;
 
-use outrigger_devices::{DmaSegment, GsoKind, NetDevice};
+use outrigger_devices::{Device, DmaSegment, GsoKind, NetDevice};
 use outrigger_virtio_model::{NetOffer, Order};
 use outrigger_virtio_net::Options;
 use proptest::prelude::*;

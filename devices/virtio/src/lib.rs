@@ -34,5 +34,5 @@ mod queue;
 pub use descriptor::{DESCRIPTOR_BYTES, Flags, write_descriptor, write_link};
 pub use event::need_event;
 pub use mmio::{Cause, DeviceId, Transport, TransportError, stop};
-pub use own_pages::OwnPages;
+pub use own_pages::{Growing, OwnPages};
 pub use queue::{NoMemory, QueueAddresses, SplitQueue, Used};

@@ -271,11 +271,6 @@ impl<M: SharedPages, T: Copy> SplitQueue<M, T> {
         self.used_idx = self.avail_idx;
     }
 
-    /// Gives the pages back, for a queue that the device no longer knows of.
-    pub fn into_pages(self) -> [DmaMemory<M>; 2] {
-        [self.table, self.rings]
-    }
-
     #[inline]
     fn used_event(&self) -> usize {
         AVAIL_RING + 2 * usize::from(self.size)

@@ -258,8 +258,8 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             vbd.counters += counters;
             vbd.rings.retain(|ring| *ring != index);
             if vbd.rings.is_empty() {
-                let helped = self.disks[vbd.disk].helped();
-                log::info!("vbd {id}: disconnected; {}{helped}", vbd.counters);
+                let counted = self.disks[vbd.disk].counted();
+                log::info!("vbd {id}: disconnected; {}{counted}", vbd.counters);
             }
         }
         self.poke();

@@ -5,10 +5,10 @@ use alloc::format;
 use alloc::string::String;
 
 use outrigger_devices::{
-    BlockDevice, BlockLimits, BlockOp, BlockRequest, DmaCounters, DmaMemory, DmaSegment, Status, Tag,
+    BlockDevice, BlockLimits, BlockOp, BlockRequest, DmaMemory, DmaSegment, Status, Tag,
 };
 use outrigger_ring::SharedPages;
-use outrigger_xen::{Instant, PAGE_SIZE};
+use outrigger_xen::{Instant, IrqSet, PAGE_SIZE};
 
 use crate::patience::Due;
 use crate::submit::Queue;
@@ -31,8 +31,8 @@ pub(crate) enum Reading {
 /// A device, by the name that guests' disk specifications call it.
 pub(crate) struct Disk<D, M> {
     pub name: String,
-    /// The bit of its interrupt in [`outrigger_xen::Wake::devices`].
-    pub interrupt: u32,
+    /// Its interrupts in [`outrigger_xen::Wake::devices`].
+    pub interrupts: IrqSet,
     pub device: D,
     pub limits: BlockLimits,
     pub queues: Box<[Queue]>,
@@ -50,11 +50,11 @@ pub(crate) struct Disk<D, M> {
 }
 
 impl<D: BlockDevice, M: SharedPages> Disk<D, M> {
-    pub fn new(name: String, interrupt: u32, device: D, page: DmaMemory<M>) -> Self {
+    pub fn new(name: String, interrupts: IrqSet, device: D, page: DmaMemory<M>) -> Self {
         let limits = device.limits();
         Self {
             name,
-            interrupt,
+            interrupts,
             device,
             limits,
             queues: alloc::vec![Queue::default(); limits.queues.clamp(1, MAX_QUEUES)].into_boxed_slice(),
@@ -129,14 +129,12 @@ impl<D: BlockDevice, M: SharedPages> Disk<D, M> {
         begun
     }
 
-    /// What the processor had to do for it since the domain began, if anything, for all its vbds: segments that went through
-    /// a page of ours, and segments that it moved itself. Words to follow a vbd's counters.
-    pub fn helped(&self) -> String {
-        let DmaCounters { bounces, by_hand } = self.device.dma_counters();
-        if bounces + by_hand == 0 {
-            return String::new();
-        }
-        format!(" bounced={bounces} by-hand={by_hand}")
+    /// What its driver has counted since the domain began, for all its vbds. Words to follow a vbd's counters.
+    pub fn counted(&self) -> String {
+        let mut words = String::new();
+        self.device
+            .counters(&mut |name, count| words.push_str(&format!(" {name}={count}")));
+        words
     }
 
     /// Copies out what was read.

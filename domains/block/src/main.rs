@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use log::{error, info};
 use outrigger_block::{Block, Budget};
 use outrigger_core::{Device, Dom0Page, Machine, SURVIVORS_VERSION};
-use outrigger_devices::{BlockDevice, DmaPool};
+use outrigger_devices::{BlockDevice, DmaPool, IrqSet};
 use outrigger_xen::Clock;
 use outrigger_xenbus::{Update, serve};
 
@@ -27,16 +27,16 @@ fn run(mut machine: Machine) -> ! {
     let devices: Vec<Device> = machine.devices.drain(..).collect();
     for device in devices {
         let name = device.name.clone();
-        let disk = disk(&machine, device).and_then(|(disk, interrupt)| {
+        let disk = disk(&machine, device).and_then(|(disk, interrupts)| {
             // For the backend's own reads.
             let page = machine.dma.page().ok_or("there is no memory left for it")?;
-            Ok((disk, interrupt, page))
+            Ok((disk, interrupts, page))
         });
         match disk {
-            Ok((disk, interrupt, page)) => {
+            Ok((disk, interrupts, page)) => {
                 #[cfg(feature = "raw-read")]
                 let disk = measured(&name, disk, &page, machine.xen);
-                block.add_disk(name, interrupt, disk, page);
+                block.add_disk(name, interrupts, disk, page);
                 disks += 1;
             }
             Err(why) => error!("{name}: {why}; it is not served"),
@@ -103,13 +103,13 @@ fn stop_all(machine: &Machine) {
 /// A disk of any kind.
 type Disk = Box<dyn BlockDevice>;
 
-/// The disk behind a device, and its interrupt.
-fn disk(machine: &Machine, device: Device) -> Result<(Disk, u32), String> {
+/// The disk behind a device, and its interrupts.
+fn disk(machine: &Machine, device: Device) -> Result<(Disk, IrqSet), String> {
     #[cfg(feature = "sdhci")]
     if let Some((compatible, chip)) = sdhci(&device) {
         use outrigger_sdhci::{Options, Sdhci};
         let reach = device.reach;
-        let (registers, interrupt) = device.claim(&compatible)?;
+        let (registers, interrupts) = device.claim(&compatible)?;
         let card = Sdhci::probe(
             registers,
             machine.dma,
@@ -118,14 +118,14 @@ fn disk(machine: &Machine, device: Device) -> Result<(Disk, u32), String> {
             reach,
             Options::default(),
         );
-        return Ok((Box::new(card.map_err(|why| why.to_string())?), interrupt));
+        return Ok((Box::new(card.map_err(|why| why.to_string())?), interrupts));
     }
     #[cfg(feature = "virtio-blk")]
     if device.is("virtio,mmio") {
         use outrigger_virtio_blk::{Options, VirtioBlk};
-        let (registers, interrupt) = device.claim("virtio,mmio")?;
+        let (registers, interrupts) = device.claim("virtio,mmio")?;
         let disk = VirtioBlk::probe(registers, &machine.dma, Options::default());
-        return Ok((Box::new(disk.map_err(|why| why.to_string())?), interrupt));
+        return Ok((Box::new(disk.map_err(|why| why.to_string())?), interrupts));
     }
     let _ = machine;
     Err(format!("no driver for {}", device.compatible.join(", ")))

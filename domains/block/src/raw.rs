@@ -138,6 +138,9 @@ mod tests {
         fn arm(&mut self, _: usize) -> bool {
             !self.waiting.is_empty()
         }
+    }
+
+    impl outrigger_devices::Device for Disk {
         fn acknowledge(&mut self) -> Interrupt {
             Interrupt::default()
         }

@@ -9,7 +9,7 @@ use core::time::Duration;
 use outrigger_blkif::Status;
 use outrigger_devices::{BlockDevice, DmaMemory, Status as DeviceStatus};
 use outrigger_ring::SharedPages;
-use outrigger_xen::{GrantTable, Hypervisor, Instant, Wake};
+use outrigger_xen::{GrantTable, Hypervisor, Instant, IrqSet, Wake};
 use outrigger_xenbus::{DeviceId, TurnOutcome};
 
 use crate::budget::{Allowance, Budget, Ledger};
@@ -107,10 +107,10 @@ impl<'h, H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'h, H, D, M> {
         }
     }
 
-    /// Adds a device: the name that guests call it (`virtio0`), the bit of its interrupt in [`Wake::devices`], and a page
-    /// for reads of our own.
-    pub fn add_disk(&self, name: String, interrupt: u32, device: D, page: DmaMemory<M>) {
-        let disk = Disk::new(name, interrupt, device, page);
+    /// Adds a device: the name that guests call it (`virtio0`), its interrupts in [`Wake::devices`], and a page for reads
+    /// of our own.
+    pub fn add_disk(&self, name: String, interrupts: IrqSet, device: D, page: DmaMemory<M>) {
+        let disk = Disk::new(name, interrupts, device, page);
         log::info!(
             "{}: {} sectors, {} queues of {} segments{}",
             disk.name,
@@ -164,9 +164,9 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
                 _ => other_events = true,
             });
         }
-        if wake.devices != 0 {
+        if !wake.devices.is_empty() {
             for disk in 0..self.disks.len() {
-                if self.disks[disk].interrupt & wake.devices != 0
+                if self.disks[disk].interrupts.intersects(wake.devices)
                     && self.disks[disk].failed.is_none()
                     && self.disks[disk].device.acknowledge().config
                 {

@@ -158,7 +158,7 @@ impl<H: Hypervisor, D: BlockDevice, M: SharedPages> DeviceClass for Block<'_, H,
         });
         let state = self.state.borrow();
         let vbd = state.vbds.iter().find(|vbd| vbd.id == device)?;
-        words.map(|words| words + &state.disks[vbd.disk].helped())
+        words.map(|words| words + &state.disks[vbd.disk].counted())
     }
 
     fn take_fault(&self) -> Option<(DeviceId, String)> {

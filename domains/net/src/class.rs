@@ -164,11 +164,8 @@ impl<H: Hypervisor, D: NetDevice, M: SharedPages> DeviceClass for Net<'_, H, D, 
         let words = |nic: &Nic<D>| {
             let link = if nic.has_carrier() { "up" } else { "down" };
             let mut words = format!("link={link} {}", nic.counters);
-            nic.device.report(&mut |fault, count| {
-                if count > 0 {
-                    words.push_str(&format!(" card-{fault}={count}"));
-                }
-            });
+            nic.device
+                .counters(&mut |name, count| words.push_str(&format!(" card-{name}={count}")));
             (nic.name.clone(), words)
         };
         state.nics.iter().map(words).collect()

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use log::{error, info};
 use outrigger_core::{Device, Dom0Page, Machine, SURVIVORS_VERSION, Shared, Xen};
-use outrigger_devices::{DmaMemory, DmaPool, NetDevice};
+use outrigger_devices::{DmaMemory, DmaPool, IrqSet, NetDevice};
 use outrigger_net::{Buffer, Net};
 use outrigger_xen::Clock;
 use outrigger_xenbus::{Update, serve};
@@ -41,8 +41,8 @@ fn run(mut machine: Machine) -> ! {
         let name = device.name.clone();
         let card = card(&machine, device, &pages);
         match card {
-            Ok((card, interrupt)) => {
-                net.add_nic(name, interrupt, card, RX_BUFFERS);
+            Ok((card, interrupts)) => {
+                net.add_nic(name, interrupts, card, RX_BUFFERS);
                 nics += 1;
             }
             Err(why) => error!("{name}: {why}; it is not served"),
@@ -95,8 +95,8 @@ fn stop_cards(machine: &Machine) {
 /// A card of any kind.
 type Card = Box<dyn NetDevice>;
 
-/// The card behind a device, and its interrupt.
-fn card(machine: &Machine, device: Device, pages: &[DmaMemory<Shared>]) -> Result<(Card, u32), String> {
+/// The card behind a device, and its interrupts.
+fn card(machine: &Machine, device: Device, pages: &[DmaMemory<Shared>]) -> Result<(Card, IrqSet), String> {
     #[cfg(feature = "genet")]
     if device.is("brcm,bcm2711-genet-v5") {
         return genet(machine, device);
@@ -104,9 +104,9 @@ fn card(machine: &Machine, device: Device, pages: &[DmaMemory<Shared>]) -> Resul
     #[cfg(feature = "virtio-net")]
     if device.is("virtio,mmio") {
         use outrigger_virtio_net::{Options, VirtioNet};
-        let (registers, interrupt) = device.claim("virtio,mmio")?;
+        let (registers, interrupts) = device.claim("virtio,mmio")?;
         let card = VirtioNet::probe(registers, &machine.dma, pages.to_vec(), Options::default());
-        return Ok((Box::new(card.map_err(|why| why.to_string())?), interrupt));
+        return Ok((Box::new(card.map_err(|why| why.to_string())?), interrupts));
     }
     let _ = (machine, pages);
     Err(format!("no driver for {}", device.compatible.join(", ")))
@@ -114,7 +114,7 @@ fn card(machine: &Machine, device: Device, pages: &[DmaMemory<Shared>]) -> Resul
 
 /// The Raspberry Pi 4's. Of its two interrupts the second belongs to queues that are not used.
 #[cfg(feature = "genet")]
-fn genet(machine: &Machine, device: Device) -> Result<(Card, u32), String> {
+fn genet(machine: &Machine, device: Device) -> Result<(Card, IrqSet), String> {
     use outrigger_devices::DmaPath;
     use outrigger_genet::{Genet, Options, PhyMode};
     let mut options = Options::default();
@@ -140,7 +140,7 @@ fn genet(machine: &Machine, device: Device) -> Result<(Card, u32), String> {
     }
     // Its descriptors have 40 bits, which is all the memory of the board.
     let path = DmaPath::new(machine.dma, device.reach.limited(40), 0);
-    let (registers, interrupt) = device.claim("brcm,bcm2711-genet-v5")?;
+    let (registers, interrupts) = device.claim("brcm,bcm2711-genet-v5")?;
     let card = Genet::probe(registers, machine.xen, path, options).map_err(|why| why.to_string())?;
-    Ok((Box::new(card), interrupt))
+    Ok((Box::new(card), interrupts))
 }

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use outrigger_devices::{
-    BlankChecksum, DmaSegment, Gso, Instant, NetDevice, NetLimits, PAGE_SIZE, QueueFull, Tag, TxFrame,
+    BlankChecksum, DmaSegment, Gso, Instant, IrqSet, NetDevice, NetLimits, PAGE_SIZE, QueueFull, Tag, TxFrame,
 };
 use outrigger_ring::SharedPages;
 
@@ -66,8 +66,8 @@ pub(crate) struct Outgoing {
 pub(crate) struct Nic<D> {
     number: u8,
     pub name: String,
-    /// Its bit in `Wake::devices`.
-    pub interrupt: u32,
+    /// Its interrupts in `Wake::devices`.
+    pub interrupts: IrqSet,
     pub device: D,
     pub limits: NetLimits,
     pub failed: bool,
@@ -91,13 +91,13 @@ pub(crate) struct Nic<D> {
 
 impl<D: NetDevice> Nic<D> {
     /// `buffers`: pages to receive into, for all queues together.
-    pub fn new(number: usize, name: String, interrupt: u32, device: D, buffers: u32) -> Self {
+    pub fn new(number: usize, name: String, interrupts: IrqSet, device: D, buffers: u32) -> Self {
         let limits = device.limits();
         let queues = limits.queues.max(1);
         Self {
             number: number as u8,
             name,
-            interrupt,
+            interrupts,
             device,
             limits,
             failed: false,

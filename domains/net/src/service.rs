@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use outrigger_devices::NetDevice;
 use outrigger_ring::SharedPages;
-use outrigger_xen::{DomId, Hypervisor, Instant, Wake};
+use outrigger_xen::{DomId, Hypervisor, Instant, IrqSet, Wake};
 use outrigger_xenbus::{Service, TurnOutcome};
 
 use crate::batch::{Batch, WIRE_FRAMES};
@@ -132,12 +132,12 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
         }
     }
 
-    /// Adds a card: what it is called, the bit of its interrupt in [`Wake::devices`], and how many pages it receives into.
+    /// Adds a card: what it is called, its interrupts in [`Wake::devices`], and how many pages it receives into.
     /// Its number is that of cards added before.
-    pub fn add_nic(&self, name: String, interrupt: u32, device: D, buffers: u32) -> usize {
+    pub fn add_nic(&self, name: String, interrupts: IrqSet, device: D, buffers: u32) -> usize {
         let state = &mut *self.state.borrow_mut();
         let number = state.nics.len();
-        let mut nic = Nic::new(number, name, interrupt, device, buffers);
+        let mut nic = Nic::new(number, name, interrupts, device, buffers);
         let limits = &nic.limits;
         log::info!(
             "{}: {}, mtu {}, {} queues{}{}{}",
@@ -257,7 +257,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             });
         }
         for nic in &mut self.nics {
-            if nic.interrupt & wake.devices != 0 {
+            if nic.interrupts.intersects(wake.devices) {
                 nic.acknowledge(now);
             } else if nic.next().is_some_and(|at| now >= at) {
                 nic.tick(now);

@@ -104,7 +104,7 @@ impl<'a, S: Service> Life<'a, S> {
         ];
         let timer = deadlines.into_iter().any(|deadline| self.is_past(deadline));
         let wake = Wake { timer, ..wake };
-        (wake.events || wake.devices != 0 || wake.timer).then_some(wake)
+        (wake.events || !wake.devices.is_empty() || wake.timer).then_some(wake)
     }
 
     /// Runs the loop until it sleeps. A wake-up that gets lost shows as work that is not done.

@@ -7,9 +7,8 @@ use core::cell::RefCell;
 
 use alloc::vec::Vec;
 use core::ops::Range;
-use outrigger_devices::{DmaMemory, DmaPool, DmaReach, DmaSegment, DmaView, PAGE_SIZE};
+use outrigger_hal::{DmaMemory, DmaPage, DmaPool, DmaReach, DmaSegment, DmaView, PAGE_SIZE};
 use outrigger_ring::SharedPages;
-use outrigger_xen::DmaPage;
 
 use crate::Shared;
 use crate::arch::current::cache;

@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 
 use outrigger_ring::SharedPages;
-use outrigger_xen::Wake;
+use outrigger_xen::{IrqSet, Wake};
 
 use crate::survivors::facts::Facts;
 
@@ -27,11 +27,11 @@ pub(crate) trait Controller {
     fn end(&self, interrupt: u32);
 }
 
-/// The interrupts of devices. The index is the bit in [`Wake::devices`].
+/// The interrupts of devices. The index is the number in [`Wake::devices`].
 pub(crate) struct Lines<P> {
     lines: Vec<(u32, Trigger)>,
     /// Level lines taken by the last wait. They end when the driver has quieted its device.
-    taken: u32,
+    taken: IrqSet,
     /// The interrupts between acknowledgement and end are survivors: only their own end frees the controller for others.
     facts: Facts<P>,
 }
@@ -44,27 +44,26 @@ impl<P: SharedPages> Lines<P> {
         }
         Self {
             lines: Vec::new(),
-            taken: 0,
+            taken: IrqSet::EMPTY,
             facts,
         }
     }
 
-    /// Binds a line; its bit number, or `None` if 32 are bound already.
+    /// Binds a line; its number, or `None` if [`IrqSet::MAX`] are bound already.
     pub fn bind(&mut self, interrupt: u32, trigger: Trigger) -> Option<u32> {
-        let bit = u32::try_from(self.lines.len())
-            .ok()
-            .filter(|bit| *bit < u32::BITS)?;
+        let number = self.lines.len() as u32;
+        if number >= IrqSet::MAX {
+            return None;
+        }
         self.lines.push((interrupt, trigger));
-        Some(bit)
+        Some(number)
     }
 
     /// Ends the level lines that the last wait took.
     #[inline]
     pub fn end_taken(&mut self, controller: &impl Controller) {
-        while self.taken != 0 {
-            let bit = self.taken.trailing_zeros();
-            self.taken &= self.taken - 1;
-            controller.end(self.lines[bit as usize].0);
+        while let Some(number) = self.taken.take_first() {
+            controller.end(self.lines[number as usize].0);
             self.facts.set_taken(None);
         }
     }
@@ -85,11 +84,12 @@ impl<P: SharedPages> Lines<P> {
             let line = self.lines.iter().position(|line| line.0 == interrupt);
             let mut again = false;
             match line {
-                Some(bit) => {
-                    again = wake.devices & 1 << bit != 0;
-                    wake.devices |= 1 << bit;
-                    if self.lines[bit].1 == Trigger::Level {
-                        self.taken |= 1 << bit;
+                Some(line) => {
+                    let number = line as u32;
+                    again = wake.devices.contains(number);
+                    wake.devices.insert(number);
+                    if self.lines[line].1 == Trigger::Level {
+                        self.taken.insert(number);
                         self.facts.set_taken(Some(interrupt));
                         self.facts.set_in_service(None);
                         continue;
@@ -193,11 +193,15 @@ mod tests {
         for _ in 0..1000 {
             vgic.edge(EDGE);
             lines.end_taken(&vgic);
-            assert_eq!(collect(&mut lines, &vgic).devices, 1);
+            assert_eq!(collect(&mut lines, &vgic).devices, IrqSet::of(0));
             // The driver looks at its device, which completes something just behind that look.
             vgic.edge(EDGE);
             lines.end_taken(&vgic);
-            assert_eq!(collect(&mut lines, &vgic).devices, 1, "it is heard of");
+            assert_eq!(
+                collect(&mut lines, &vgic).devices,
+                IrqSet::of(0),
+                "it is heard of"
+            );
         }
         assert_eq!(vgic.lost.get(), 0);
     }
@@ -208,13 +212,13 @@ mod tests {
         Facts::begin(page.clone(), 0, 0);
         let mut lines = lines(&vgic, &page);
         vgic.up.set(true);
-        assert_eq!(collect(&mut lines, &vgic).devices, 2);
+        assert_eq!(collect(&mut lines, &vgic).devices, IrqSet::of(1));
         assert_eq!(collect(&mut lines, &vgic), Wake::default(), "it is still active");
         vgic.up.set(false);
         lines.end_taken(&vgic);
         assert_eq!(collect(&mut lines, &vgic), Wake::default());
         vgic.up.set(true);
-        assert_eq!(collect(&mut lines, &vgic).devices, 2);
+        assert_eq!(collect(&mut lines, &vgic).devices, IrqSet::of(1));
     }
 
     #[test]
@@ -225,7 +229,7 @@ mod tests {
         vgic.edge(EVENTS);
         vgic.edge(EDGE);
         let wake = collect(&mut lines, &vgic);
-        assert!(wake.events && wake.devices == 1);
+        assert!(wake.events && wake.devices == IrqSet::of(0));
         assert_eq!(vgic.active.get(), None);
     }
 
@@ -236,7 +240,7 @@ mod tests {
         let mut lines = lines(&vgic, &page);
         vgic.edge(EDGE);
         vgic.storm.set(1000);
-        assert_eq!(collect(&mut lines, &vgic).devices, 1);
+        assert_eq!(collect(&mut lines, &vgic).devices, IrqSet::of(0));
         assert!(vgic.storm.get() >= 997, "two were taken");
     }
 

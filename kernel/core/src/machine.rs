@@ -8,7 +8,7 @@ use core::task::Poll;
 use core::time::Duration;
 
 use log::{LevelFilter, error, info, warn};
-use outrigger_devices::DmaReach;
+use outrigger_hal::{DmaReach, IrqSet};
 use outrigger_ring::SharedPages;
 use outrigger_xen::xenstore::{XenStore, poll_once};
 use outrigger_xen::{Clock, Cpu, DomId, Ended, EventChannels, GrantRef, Instant, PAGE_SIZE, Port};
@@ -32,7 +32,7 @@ pub struct Device {
     pub compatible: Vec<String>,
     /// One a `reg` entry.
     pub registers: Vec<Registers>,
-    /// One an `interrupts` entry: the bit in [`outrigger_xen::Wake::devices`].
+    /// One an `interrupts` entry: the number in [`outrigger_xen::Wake::devices`].
     pub interrupts: Vec<u32>,
     /// What it reaches of memory (`dma-ranges`, `dma-coherent`).
     pub reach: DmaReach,
@@ -52,18 +52,17 @@ impl Device {
         Some(value)
     }
 
-    /// The device's first register block, and the mask of its first interrupt in [`outrigger_xen::Wake::devices`], if it is
-    /// what a driver is for.
+    /// The device's first register block, and its first interrupt, if it is what a driver is for.
     ///
     /// # Errors
     /// It is something else, or lacks one of them: a line that says so.
-    pub fn claim(self, compatible: &str) -> Result<(Registers, u32), String> {
+    pub fn claim(self, compatible: &str) -> Result<(Registers, IrqSet), String> {
         if !self.is(compatible) {
             return Err(format!("no driver for {}", self.compatible.join(", ")));
         }
         let interrupt = *self.interrupts.first().ok_or("it has no interrupt")?;
         let registers = self.registers.into_iter().next().ok_or("it has no registers")?;
-        Ok((registers, 1 << interrupt))
+        Ok((registers, IrqSet::of(interrupt)))
     }
 }
 

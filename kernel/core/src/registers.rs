@@ -1,6 +1,6 @@
 //! A passed-through device's registers.
 
-use outrigger_devices::RegisterIo;
+use outrigger_hal::RegisterIo;
 
 use crate::arch::current::mmio;
 
@@ -29,30 +29,27 @@ impl Registers {
     }
 }
 
+/// One method an access.
+macro_rules! accesses {
+    ($($type:ty, $read:ident, $write:ident;)*) => {$(
+        #[inline]
+        fn $read(&self, at: usize) -> $type {
+            // SAFETY: `at` checks bounds and alignment, `new`'s caller promised the mapping.
+            unsafe { mmio::$read(self.at::<$type>(at)) }
+        }
+        #[inline]
+        fn $write(&self, at: usize, value: $type) {
+            // SAFETY: as above; a driver tells its own device.
+            unsafe { mmio::$write(self.at::<$type>(at), value) };
+        }
+    )*};
+}
+
 impl RegisterIo for Registers {
-    #[inline]
-    fn read_u8(&self, at: usize) -> u8 {
-        // SAFETY: `at` checks bounds and alignment, `new`'s caller promised the mapping. So below.
-        unsafe { mmio::read_u8(self.at::<u8>(at)) }
-    }
-    #[inline]
-    fn read_u16(&self, at: usize) -> u16 {
-        // SAFETY: as above.
-        unsafe { mmio::read_u16(self.at::<u16>(at)) }
-    }
-    #[inline]
-    fn read_u32(&self, at: usize) -> u32 {
-        // SAFETY: as above.
-        unsafe { mmio::read_u32(self.at::<u32>(at)) }
-    }
-    #[inline]
-    fn write_u32(&self, at: usize, value: u32) {
-        // SAFETY: as above.
-        unsafe { mmio::write_u32(self.at::<u32>(at), value) };
-    }
-    #[inline]
-    fn write_u8(&self, at: usize, value: u8) {
-        // SAFETY: as above.
-        unsafe { mmio::write_u8(self.at::<u8>(at), value) };
+    accesses! {
+        u8, read_u8, write_u8;
+        u16, read_u16, write_u16;
+        u32, read_u32, write_u32;
+        u64, read_u64, write_u64;
     }
 }

@@ -15,7 +15,6 @@ extern crate std;
 
 mod cpu;
 pub mod digest;
-mod dma;
 mod event;
 #[cfg(feature = "fake")]
 pub mod fake;
@@ -24,12 +23,12 @@ mod shutdown;
 mod survivors;
 pub mod xenstore;
 
-pub use cpu::{Clock, Cpu, Instant, Wake};
-pub use dma::{DmaAddr, DmaPage, DmaSegment, PAGE_SIZE};
+pub use cpu::{Cpu, Wake};
 pub use event::{EventChannels, EventError, Port};
 pub use grant::{
     Access, CopyOp, CopySide, DmaMap, GRANT_BATCH, GrantError, GrantRef, GrantTable, MapRequest, MappedPages,
 };
+pub use outrigger_hal::{Clock, DmaAddr, DmaPage, DmaSegment, Instant, IrqSet, PAGE_SIZE};
 pub use shutdown::{End, Shutdown};
 pub use survivors::{Ended, Key, RESTART_STATE, Survivors};
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use outrigger_bus_model::{Bus, Direction, TestPage, TestPool};
 use outrigger_devices::{
-    BlankChecksum, Clock, DeviceFault, DmaMemory, DmaPath, DmaReach, DmaSegment, NetDevice, QueueFull,
-    RxBuffer, RxChecksum, Tag, TxFrame,
+    BlankChecksum, Clock, Device, DeviceFault, DmaMemory, DmaPath, DmaReach, DmaSegment, NetDevice,
+    QueueFull, RxBuffer, RxChecksum, Tag, TxFrame,
 };
 use outrigger_genet::{Genet, Options, ProbeError};
 use outrigger_genet_model::{GenetModel, Offer, Partner, udp4};
@@ -291,9 +291,7 @@ impl Rig {
     /// Starts over.
     pub fn restart(&mut self) {
         self.forget();
-        let spare = probe(&self.bus, INCOHERENT, Offer::default(), Options::default()).1;
-        let net = std::mem::replace(&mut self.net, spare.expect("a controller"));
-        self.net = net.restart().expect("it comes up again");
+        self.net.restart().expect("it comes up again");
         self.again = Some(0);
     }
 }

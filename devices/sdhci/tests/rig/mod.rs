@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use outrigger_bus_model::Direction;
 use outrigger_devices::{
-    BlockDevice, BlockOp, BlockRequest, Completion, DeviceFault, DmaMemory, DmaReach, DmaSegment, QueueFull,
-    Status, Tag,
+    BlockDevice, BlockOp, BlockRequest, Completion, Device, DeviceFault, DmaMemory, DmaReach, DmaSegment,
+    QueueFull, Status, Tag,
 };
 use outrigger_sdhci::{Chip, Options, ProbeError, Sdhci};
 use outrigger_sdhci_model::{Bus, CardOffer, SdhciModel, Slot, TestClock, TestPage, TestPool};
@@ -339,6 +339,17 @@ impl Rig {
     /// The same card, up again.
     pub fn restart(&mut self) -> Result<(), DeviceFault> {
         self.disk.restart()
+    }
+
+    /// What the driver has counted under this name.
+    pub fn counter(&self, name: &str) -> u64 {
+        let mut found = 0;
+        self.disk.counters(&mut |other, count| {
+            if other == name {
+                found = count;
+            }
+        });
+        found
     }
 }
 

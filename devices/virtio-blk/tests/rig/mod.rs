@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 
 use outrigger_devices::{
-    BlockDevice, BlockOp, BlockRequest, Completion, DeviceFault, DmaMemory, DmaSegment, QueueFull, Status,
-    Tag,
+    BlockDevice, BlockOp, BlockRequest, Completion, Device, DeviceFault, DmaMemory, DmaSegment, QueueFull,
+    Status, Tag,
 };
 use outrigger_virtio_blk::{Options, VirtioBlk};
 use outrigger_virtio_model::{Bus, DISCARDED, Direction, Offer, TestPage, TestPool, VirtioModel};

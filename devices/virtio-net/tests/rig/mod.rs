@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use outrigger_devices::{
-    BlankChecksum, DeviceFault, DmaMemory, DmaSegment, Gso, GsoKind, NetDevice, QueueFull, RxBuffer,
+    BlankChecksum, Device, DeviceFault, DmaMemory, DmaSegment, Gso, GsoKind, NetDevice, QueueFull, RxBuffer,
     RxChecksum, Tag, TxFrame,
 };
 use outrigger_virtio_model::{
     Bus, Direction, NetHeader, NetOffer, Nic, Sent, TestPage, TestPool, VirtioModel,
 };
-use outrigger_virtio_net::{Options, ProbeError, VirtioNet};
+use outrigger_virtio_net::{Options, VirtioNet};
 
 /// Pages to receive into.
 pub const BUFFERS: usize = 600;
@@ -366,11 +366,9 @@ impl Rig {
     }
 
     /// The same card, up again.
-    pub fn restart(self) -> Result<Self, ProbeError> {
-        Ok(Self {
-            net: self.net.restart()?,
-            ..self
-        })
+    pub fn restart(mut self) -> Result<Self, DeviceFault> {
+        self.net.restart()?;
+        Ok(self)
     }
 
     /// Forgets what is in flight, as after a fault: no memory is open to the card any more.

@@ -280,7 +280,7 @@ fn nothing_allocates_on_the_data_path() {
                 let allocated = allocation_counter::measure(|| {
                     let wake = Wake {
                         events: true,
-                        devices: 1,
+                        devices: outrigger_xen::IrqSet::of(0),
                         timer: false,
                     };
                     more = world.block().turn(wake).more_work;

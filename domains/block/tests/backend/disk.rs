@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use outrigger_devices::{
-    BlockDevice, BlockLimits, BlockOp, BlockRequest, Completion, DeviceFault, DmaCounters, DmaSegment,
-    Interrupt, QueueFull, Status, Tag,
+    BlockDevice, BlockLimits, BlockOp, BlockRequest, Completion, Device, DeviceFault, DmaCounters,
+    DmaSegment, Interrupt, QueueFull, Status, Tag,
 };
 use outrigger_xen::Instant;
 use outrigger_xen::fake::Domain;
@@ -338,7 +338,9 @@ impl BlockDevice for FakeDisk {
         core.queues[queue].armed = true;
         false
     }
+}
 
+impl Device for FakeDisk {
     fn acknowledge(&mut self) -> Interrupt {
         self.step();
         let config = std::mem::take(&mut self.0.borrow_mut().config_changed);
@@ -352,8 +354,8 @@ impl BlockDevice for FakeDisk {
         self.0.borrow().deadline
     }
 
-    fn dma_counters(&self) -> DmaCounters {
-        self.0.borrow().helped
+    fn counters(&self, each: &mut dyn FnMut(&'static str, u64)) {
+        self.0.borrow().helped.each(each);
     }
 
     fn quiesce(&mut self) {

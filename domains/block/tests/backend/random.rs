@@ -157,7 +157,7 @@ fn play(acts: Vec<Act>, options: [Options; 2], max_segments: usize, capacity: us
             Act::Turn => {
                 world.turn(Wake {
                     events: true,
-                    devices: 1,
+                    devices: outrigger_xen::IrqSet::of(0),
                     timer: false,
                 });
             }

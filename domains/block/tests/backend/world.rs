@@ -158,7 +158,12 @@ impl Host {
     /// Adds disk `virtio` and its number, which is its interrupt's, too.
     pub fn add_disk(&self, block: &Served, number: u32, disk: impl BlockDevice + 'static) {
         let page = self.dd.page().unwrap();
-        block.add_disk(format!("virtio{number}"), 1 << number, Box::new(disk), page);
+        block.add_disk(
+            format!("virtio{number}"),
+            outrigger_xen::IrqSet::of(number),
+            Box::new(disk),
+            page,
+        );
     }
 
     pub fn disk(&self) -> std::cell::RefMut<'_, disk::Core> {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use outrigger_devices::{
-    BlankChecksum, DeviceFault, DmaSegment, Gso, GsoKind, Instant, Interrupt, NetDevice, NetLimits,
+    BlankChecksum, Device, DeviceFault, DmaSegment, Gso, GsoKind, Instant, Interrupt, NetDevice, NetLimits,
     QueueFull, RxBuffer, RxChecksum, Tag, Tick, TxFrame,
 };
 use outrigger_xen::fake::Domain;
@@ -261,7 +261,9 @@ impl NetDevice for Card {
         core.armed = true;
         (!core.arriving.is_empty() && !core.posted.is_empty()) || (sent && !core.done.is_empty())
     }
+}
 
+impl Device for Card {
     fn acknowledge(&mut self) -> Interrupt {
         Interrupt {
             completions: true,
@@ -278,13 +280,16 @@ impl NetDevice for Card {
         }
     }
 
-    fn report(&self, each: &mut dyn FnMut(&'static str, u64)) {
+    fn counters(&self, each: &mut dyn FnMut(&'static str, u64)) {
         each("rx-crc", self.0.borrow().ticks as u64);
-        each("rx-overrun", 0);
     }
 
     fn quiesce(&mut self) {
         self.0.borrow_mut().quiesced = true;
+    }
+
+    fn restart(&mut self) -> Result<(), DeviceFault> {
+        Err(DeviceFault("it stays silent"))
     }
 }
 

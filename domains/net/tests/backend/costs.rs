@@ -157,7 +157,7 @@ fn a_turn_allocates_nothing() {
         .collect();
     let awake = Wake {
         events: true,
-        devices: 1,
+        devices: outrigger_xen::IrqSet::of(0),
         timer: false,
     };
     let mut cut = world.guest(

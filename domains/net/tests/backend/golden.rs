@@ -76,7 +76,12 @@ fn virtio(host: &Host, net: &Served) -> Card {
     let watched = Watched::new(model.clone(), opt_out);
     let pages = host.add_buffers(net, 1024);
     let card = VirtioNet::probe(watched.clone(), &host.dd, pages, Queues::default()).expect("a card");
-    net.add_nic("virtio0".into(), 1, Box::new(card), 256);
+    net.add_nic(
+        "virtio0".into(),
+        outrigger_xen::IrqSet::of(0),
+        Box::new(card),
+        256,
+    );
     model.hold();
     let (wire, work, seen) = (model.clone(), model.clone(), model.clone());
     Card {
@@ -110,7 +115,12 @@ fn genet(host: &Host, net: &Served) -> Card {
     let card = Genet::probe(watched.clone(), clock, path, GenetOptions::default()).expect("a card");
     // Both clocks tell the same time.
     host.xen.advance(model.now().since(host.dd.now()));
-    net.add_nic("virtio0".into(), 1, Box::new(card), 256);
+    net.add_nic(
+        "virtio0".into(),
+        outrigger_xen::IrqSet::of(0),
+        Box::new(card),
+        256,
+    );
     let (wire, work, line) = (model.clone(), model.clone(), host.dd.clone());
     let interrupts = Rc::new(Cell::new(0));
     let raised = interrupts.clone();

@@ -593,7 +593,7 @@ fn a_turn_allocates_nothing() {
         two.guest.kick(0);
         let awake = Wake {
             events: true,
-            devices: 1,
+            devices: outrigger_xen::IrqSet::of(0),
             timer: false,
         };
         for _ in 0..5 {

@@ -153,7 +153,12 @@ impl Host {
     /// What an image's beginning does: its driver resets the card and brings it up.
     pub fn begin(&self, net: &Served, pages: usize, segments: &str) {
         self.add_buffers(net, pages);
-        net.add_nic("virtio0".into(), 1, Box::new(Card::probe(&self.card)), 64);
+        net.add_nic(
+            "virtio0".into(),
+            outrigger_xen::IrqSet::of(0),
+            Box::new(Card::probe(&self.card)),
+            64,
+        );
         net.add_segments(segments);
     }
 

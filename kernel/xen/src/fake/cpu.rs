@@ -16,7 +16,7 @@ impl Clock for Domain {
 impl Domain {
     /// The device interrupt bound as number `irq` fires.
     pub fn raise_irq(&self, irq: u32) {
-        self.with(|domain| domain.irqs |= 1 << irq);
+        self.with(|domain| domain.irqs.insert(irq));
     }
 }
 
@@ -32,7 +32,7 @@ impl Cpu for Domain {
             timer: false,
         };
         if let Some(Instant(deadline)) = deadline {
-            if !wake.events && wake.devices == 0 {
+            if !wake.events && wake.devices.is_empty() {
                 world.now = world.now.max(deadline);
             }
             wake.timer = world.now >= deadline;

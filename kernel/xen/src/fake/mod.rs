@@ -18,6 +18,7 @@ mod cpu;
 mod event;
 mod grant;
 mod pages;
+mod pool;
 mod quiet;
 mod survivors;
 mod watchdog;
@@ -29,13 +30,14 @@ use std::rc::Rc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use crate::{Access, DomId, Ended, Instant, Key, PAGE_SIZE};
+use crate::{Access, DomId, Ended, Instant, IrqSet, Key, PAGE_SIZE};
 
 pub use counts::{Counts, Hypercall};
 pub use event::PortState;
 pub use grant::GrantInUse;
+pub use outrigger_hal::OptOut;
 pub use pages::FakePages;
-pub use quiet::{OptOut, Quiet};
+pub use quiet::Quiet;
 pub use survivors::Crash;
 pub use xenstored::{Caller, Device, Errno, Perm, Perms, Request, Toolstack, Verdict, XenStored};
 
@@ -92,7 +94,7 @@ struct DomainState {
     ended: Option<Ended>,
     steps: Rc<Steps>,
     ports: Ports,
-    irqs: u32,
+    irqs: IrqSet,
 }
 
 #[derive(Default)]
@@ -139,7 +141,7 @@ impl FakeXen {
                 ended: None,
                 steps: Rc::default(),
                 ports: Ports::default(),
-                irqs: 0,
+                irqs: IrqSet::EMPTY,
             });
         Domain {
             xen: self.clone(),

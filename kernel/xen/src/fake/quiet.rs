@@ -4,14 +4,11 @@ use core::cell::RefCell;
 use std::boxed::Box;
 use std::vec::Vec;
 
-use super::{Domain, FakePages};
+use super::{Domain, FakePages, OptOut};
 use crate::{
     Access, Clock, CopyOp, DmaMap, DomId, Ended, EventChannels, EventError, GrantError, GrantRef, GrantTable,
     Instant, Key, MapRequest, MappedPages, Port, Survivors,
 };
-
-/// Runs a closure, and counts no allocation meanwhile (`allocation_counter::opt_out`).
-pub type OptOut = fn(&mut dyn FnMut());
 
 /// A domain, without the allocations of its hypervisor.
 pub struct Quiet {

@@ -41,7 +41,10 @@ impl Work {
                 sum.set(sum.get() + work);
                 sum.get()
             });
-            assert!(turn <= Self::TURN, "{turn} units of work in one turn: all others wait for it");
+            assert!(
+                turn <= Self::TURN,
+                "{turn} units of work in one turn: all others wait for it"
+            );
             assert!(
                 done <= Self::LIMIT,
                 "{done} units of work without a sign of life (Clock::still_alive): the watchdog would end this life"

@@ -1,5 +1,6 @@
-//! Dependencies point one way: `domains → devices/api → kernel/{xen,ring,abi}` (docs/architecture.md, "The house"). Only an
-//! image's `main.rs` names `kernel/core` and a chip, so every backend and every driver also compiles on the host.
+//! Dependencies point one way: `domains → devices/api → kernel/hal` and `domains → kernel/xen → kernel/{hal,ring,abi}`
+//! (docs/architecture.md, "The house"). Only an image's `main.rs` names `kernel/core` and a chip, so every backend and every
+//! driver also compiles on the host.
 
 use anyhow::Result;
 
@@ -8,23 +9,25 @@ use super::source::{Source, count_word};
 use super::{Faults, Repository};
 
 /// Which rooms a room's crates may name. The first line that fits a crate's folder counts; a `*` stands for a name.
-const MAY_NAME: [(&str, &[&str]); 9] = [
+const MAY_NAME: [(&str, &[&str]); 10] = [
     ("kernel/abi", &[]),
     ("kernel/ring", &["kernel/abi"]),
-    ("kernel/xen", &["kernel/abi", "kernel/ring"]),
+    // What drivers need of the machine. Neither Xen nor a device is known there.
+    ("kernel/hal", &["kernel/ring"]),
+    ("kernel/xen", &["kernel/abi", "kernel/hal", "kernel/ring"]),
     (
         "kernel/core",
-        &["kernel/abi", "kernel/ring", "kernel/xen", "devices/api"],
+        &["kernel/abi", "kernel/hal", "kernel/ring", "kernel/xen"],
     ),
-    ("devices/api", &["kernel/abi", "kernel/ring", "kernel/xen"]),
-    // A driver may stand on its bus, which is no chip.
+    ("devices/api", &["kernel/hal"]),
+    // A driver may stand on its bus, which is no chip. It does not know Xen.
     (
         "devices/*",
         &[
-            "kernel/abi",
+            "kernel/hal",
             "kernel/ring",
-            "kernel/xen",
             "devices/api",
+            "devices/bus",
             "devices/virtio",
         ],
     ),
@@ -32,6 +35,7 @@ const MAY_NAME: [(&str, &[&str]); 9] = [
         "domains/*",
         &[
             "kernel/abi",
+            "kernel/hal",
             "kernel/ring",
             "kernel/xen",
             "devices/api",
@@ -232,6 +236,10 @@ mod tests {
             ("kernel/xen", "kernel/ring", None, true),
             ("kernel/xen", "kernel/xen", Some("dev"), true),
             ("kernel/xen", "devices/api", None, false),
+            ("kernel/xen", "kernel/hal", None, true),
+            ("kernel/hal", "kernel/xen", None, false),
+            ("kernel/core", "devices/api", None, false),
+            ("devices/virtio-blk", "kernel/xen", None, false),
             ("devices/api", "kernel/core", None, false),
             ("devices/virtio-blk", "devices/virtio", None, true),
             ("devices/virtio-blk", "devices/nvme", None, false),

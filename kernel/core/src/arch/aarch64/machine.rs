@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use dtoolkit::Node;
 use dtoolkit::fdt::{Fdt, FdtNode};
-use outrigger_devices::DmaReach;
+use outrigger_hal::DmaReach;
 use outrigger_xen::{PAGE_SIZE, Port};
 use xen_unikernel_abi::hvm::{
     HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN, HVM_PARAM_STORE_EVTCHN, HVM_PARAM_STORE_PFN,

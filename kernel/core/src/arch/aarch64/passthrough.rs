@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
-use outrigger_devices::DmaReach;
+use outrigger_hal::DmaReach;
 
 use super::SPI_BASE;
 use super::machine::Unusable;
@@ -60,11 +60,8 @@ pub(super) fn device(
     });
     let mut lines = Vec::new();
     for (interrupt, trigger) in interrupts(node) {
-        lines.push(
-            processor
-                .bind(interrupt, trigger)
-                .ok_or(Unusable::DeviceTree("more than 32 device interrupts"))?,
-        );
+        let number = processor.bind(interrupt, trigger);
+        lines.push(number.ok_or(Unusable::DeviceTree("more than 128 device interrupts"))?);
     }
     Ok(Device {
         name: alias.unwrap_or_else(|| node.name().to_string()),

@@ -50,11 +50,11 @@ impl Processor {
         }
     }
 
-    /// Binds a device's interrupt; returns its bit number in [`Wake::devices`], or `None` if 32 are bound already.
+    /// Binds a device's interrupt; returns its number in [`Wake::devices`], or `None` if [`outrigger_xen::IrqSet::MAX`] are bound already.
     pub(super) fn bind(&mut self, interrupt: u32, trigger: Trigger) -> Option<u32> {
-        let bit = self.devices.bind(interrupt, trigger)?;
+        let number = self.devices.bind(interrupt, trigger)?;
         self.gic.enable(interrupt, trigger, Priority::Normal);
-        Some(bit)
+        Some(number)
     }
 
     /// The clock alone.
@@ -120,7 +120,7 @@ impl Processor {
         let Some(points) = &mut self.crash_points else {
             return;
         };
-        if let Some(at) = points.next(now, wake.devices != 0 || wake.events)
+        if let Some(at) = points.next(now, !wake.devices.is_empty() || wake.events)
             && at < now.after(Duration::from_nanos(watchdog::TICK_NS))
         {
             self.timer.set(at);

@@ -3,9 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use outrigger_xen::{DmaPage, DmaSegment, PAGE_SIZE};
-
-use crate::{DmaMemory, DmaPool, DmaView};
+use crate::{DmaMemory, DmaPage, DmaPool, DmaSegment, DmaView, PAGE_SIZE};
 
 /// What a device sees of memory: `dma-ranges` and `dma-coherent` of the device tree (Devicetree Specification 2.3.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +72,17 @@ pub struct DmaCounters {
     pub bounces: u64,
     /// Segments that the processor moved itself, because the device has no DMA.
     pub by_hand: u64,
+}
+
+impl DmaCounters {
+    /// Those that are not zero, with their names.
+    pub fn each(&self, each: &mut dyn FnMut(&'static str, u64)) {
+        for (name, count) in [("bounced", self.bounces), ("by-hand", self.by_hand)] {
+            if count > 0 {
+                each(name, count);
+            }
+        }
+    }
 }
 
 /// There is no page left to bounce through, until some loan ends.

@@ -1,6 +1,7 @@
 //! A device's registers.
 
-/// A device's register block. Offsets are in bytes from its start, naturally aligned.
+/// A device's register block. Offsets are in bytes from its start, naturally aligned. Which widths a register takes is its
+/// device's affair; each access is one access of that width on the bus.
 ///
 /// Reads and writes happen in program order. A write is ordered after all earlier stores to memory that the device may
 /// read, and what the device wrote before a value we read here is visible to later loads.
@@ -8,20 +9,26 @@
 /// # Panics
 /// An offset outside the block or misaligned is a driver's bug, and panics.
 pub trait RegisterIo {
-    /// Reads one byte.
+    /// Reads 8 bits.
     fn read_u8(&self, at: usize) -> u8;
     /// Reads 16 bits.
     fn read_u16(&self, at: usize) -> u16;
     /// Reads 32 bits.
     fn read_u32(&self, at: usize) -> u32;
+    /// Reads 64 bits.
+    fn read_u64(&self, at: usize) -> u64;
+    /// Writes 8 bits.
+    fn write_u8(&self, at: usize, value: u8);
+    /// Writes 16 bits.
+    fn write_u16(&self, at: usize, value: u16);
     /// Writes 32 bits.
     fn write_u32(&self, at: usize, value: u32);
-    /// Writes one byte.
-    fn write_u8(&self, at: usize, value: u8);
+    /// Writes 64 bits.
+    fn write_u64(&self, at: usize, value: u64);
 }
 
 /// A driver may be lent its registers.
-impl<R: RegisterIo> RegisterIo for &R {
+impl<R: RegisterIo + ?Sized> RegisterIo for &R {
     fn read_u8(&self, at: usize) -> u8 {
         (**self).read_u8(at)
     }
@@ -31,11 +38,20 @@ impl<R: RegisterIo> RegisterIo for &R {
     fn read_u32(&self, at: usize) -> u32 {
         (**self).read_u32(at)
     }
-    fn write_u32(&self, at: usize, value: u32) {
-        (**self).write_u32(at, value);
+    fn read_u64(&self, at: usize) -> u64 {
+        (**self).read_u64(at)
     }
     fn write_u8(&self, at: usize, value: u8) {
         (**self).write_u8(at, value);
+    }
+    fn write_u16(&self, at: usize, value: u16) {
+        (**self).write_u16(at, value);
+    }
+    fn write_u32(&self, at: usize, value: u32) {
+        (**self).write_u32(at, value);
+    }
+    fn write_u64(&self, at: usize, value: u64) {
+        (**self).write_u64(at, value);
     }
 }
 
@@ -44,9 +60,10 @@ pub(crate) mod fake {
     use alloc::rc::Rc;
     use core::cell::Cell;
 
-    use outrigger_xen::fake::OptOut;
-
     use super::RegisterIo;
+
+    /// Runs a closure, and counts no allocation meanwhile (`allocation_counter::opt_out`).
+    pub type OptOut = fn(&mut dyn FnMut());
 
     /// Registers of a model: counts accesses, and hides what the model itself allocates, since each access is run by the
     /// function it is made with (`allocation_counter::opt_out`). A clone counts with it.
@@ -92,11 +109,20 @@ pub(crate) mod fake {
         fn read_u32(&self, at: usize) -> u32 {
             self.access(&self.reads, |io| io.read_u32(at))
         }
-        fn write_u32(&self, at: usize, value: u32) {
-            self.access(&self.writes, |io| io.write_u32(at, value));
+        fn read_u64(&self, at: usize) -> u64 {
+            self.access(&self.reads, |io| io.read_u64(at))
         }
         fn write_u8(&self, at: usize, value: u8) {
             self.access(&self.writes, |io| io.write_u8(at, value));
+        }
+        fn write_u16(&self, at: usize, value: u16) {
+            self.access(&self.writes, |io| io.write_u16(at, value));
+        }
+        fn write_u32(&self, at: usize, value: u32) {
+            self.access(&self.writes, |io| io.write_u32(at, value));
+        }
+        fn write_u64(&self, at: usize, value: u64) {
+            self.access(&self.writes, |io| io.write_u64(at, value));
         }
     }
 }

@@ -1,9 +1,8 @@
 //! Memory that a driver shares with its device.
 
 use outrigger_ring::SharedPages;
-use outrigger_xen::{DmaPage, DmaSegment};
 
-use crate::DmaReach;
+use crate::{DmaPage, DmaReach, DmaSegment};
 
 /// One zeroed page, for the CPU and for the device.
 #[derive(Clone, Debug)]
@@ -77,61 +76,5 @@ impl<D: DmaView> DmaView for &D {
     }
     fn clean_and_invalidate(&self, segment: DmaSegment) {
         (**self).clean_and_invalidate(segment);
-    }
-}
-
-#[cfg(feature = "fake")]
-mod fake {
-    use outrigger_ring::SharedPages;
-    use outrigger_xen::fake::{Domain, FakePages, Quiet};
-    use outrigger_xen::{DmaSegment, PAGE_SIZE};
-
-    use super::{DmaMemory, DmaPool, DmaView};
-
-    impl DmaPool for Domain {
-        type Memory = FakePages;
-        fn page(&self) -> Option<DmaMemory<Self::Memory>> {
-            self.pool_page().map(|(memory, page)| DmaMemory { memory, page })
-        }
-    }
-
-    /// Its caches are coherent: cleaning has nothing to do.
-    impl DmaView for Domain {
-        fn copy_out(&self, segment: DmaSegment, at: u32, words: &mut [u32]) {
-            self.dma_view(segment)
-                .copy_out(place(segment, at, words.len()), words);
-        }
-        fn copy_in(&self, segment: DmaSegment, at: u32, words: &[u32]) {
-            self.dma_view(segment)
-                .copy_in(place(segment, at, words.len()), words);
-        }
-        fn clean(&self, _: DmaSegment) {}
-        fn clean_and_invalidate(&self, _: DmaSegment) {}
-    }
-
-    impl DmaPool for Quiet {
-        type Memory = FakePages;
-        fn page(&self) -> Option<DmaMemory<Self::Memory>> {
-            self.with(Domain::page)
-        }
-    }
-
-    impl DmaView for Quiet {
-        fn copy_out(&self, segment: DmaSegment, at: u32, words: &mut [u32]) {
-            self.with(|domain| domain.copy_out(segment, at, words));
-        }
-        fn copy_in(&self, segment: DmaSegment, at: u32, words: &[u32]) {
-            self.with(|domain| domain.copy_in(segment, at, words));
-        }
-        fn clean(&self, _: DmaSegment) {}
-        fn clean_and_invalidate(&self, _: DmaSegment) {}
-    }
-
-    fn place(segment: DmaSegment, at: u32, words: usize) -> usize {
-        assert!(
-            at as usize + 4 * words <= segment.len as usize,
-            "words within the segment"
-        );
-        segment.addr.bits() as usize % PAGE_SIZE + at as usize
     }
 }
