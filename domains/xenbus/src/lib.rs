@@ -29,6 +29,7 @@ mod device;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod join;
+mod late;
 mod machine;
 mod nodes;
 mod pace;
