@@ -29,7 +29,8 @@ pub(crate) struct Due {
 }
 
 impl<D: BlockDevice, M: SharedPages> Disk<D, M> {
-    fn is_busy(&self) -> bool {
+    /// Whether it has requests.
+    pub fn is_busy(&self) -> bool {
         self.failed.is_none() && self.queues.iter().any(|queue| queue.in_flight > 0)
     }
 

@@ -65,6 +65,8 @@ pub(crate) struct State<P, D, M> {
     /// When rings without room try again.
     retry: Option<Instant>,
     poke: bool,
+    /// There was something to take in this turn.
+    found: bool,
     /// Turns so far.
     pub turns: u32,
     /// The domain may have slept since the last turn.
@@ -101,6 +103,7 @@ impl<'h, H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'h, H, D, M> {
                 first: 0,
                 retry: None,
                 poke: false,
+                found: false,
                 turns: 0,
                 slept: false,
             }),
@@ -133,6 +136,14 @@ impl<'h, H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'h, H, D, M> {
     pub fn has_work(&self) -> bool {
         let state = self.state.borrow();
         !state.active.is_empty() || !state.answerable.is_empty()
+    }
+
+    /// The next turn looks at each ring as if its guest had notified us.
+    pub fn look_at_rings(&self) {
+        let state = &mut *self.state.borrow_mut();
+        let served = state.rings.iter().enumerate();
+        let served = served.filter_map(|(index, ring)| ring.is_some().then_some(index));
+        served.for_each(|index| state.active.insert(index));
     }
 
     /// One turn of the loop. Bounded, whatever any guest does.
@@ -211,7 +222,9 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
                 batch,
                 failed: disk.failed.is_some(),
             };
+            let owed = served.ring.ring.debt();
             let turn = served.ring.turn(&mut io);
+            self.found |= served.ring.ring.debt() != owed;
             if served.ring.has_answers() {
                 self.answerable.insert(index);
             }
@@ -296,6 +309,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             }
         }
         if completions > 0 {
+            self.found = true;
             let waiting = self.waiting.take();
             self.active.extend(waiting);
         }
@@ -361,6 +375,8 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             other_events: false,
             answered: false,
             poke: core::mem::take(&mut self.poke),
+            found: core::mem::take(&mut self.found),
+            expects: !self.waiting.is_empty() || self.disks.iter().any(Disk::is_busy),
         }
     }
 

@@ -70,6 +70,10 @@ impl<H: Hypervisor, D: BlockDevice, M: SharedPages> Service for Block<'_, H, D, 
     fn has_work(&self) -> bool {
         Block::has_work(self)
     }
+
+    fn look_at_rings(&self) {
+        Block::look_at_rings(self);
+    }
 }
 
 impl<H: Hypervisor, D: BlockDevice, M: SharedPages> DeviceClass for Block<'_, H, D, M> {

@@ -147,6 +147,10 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             other_events: false,
             answered: false,
             poke: core::mem::take(&mut self.poke),
+            found: false,
+            expects: !self.awaited.is_empty()
+                || !self.starved.is_empty()
+                || self.nics.iter().any(Nic::is_sending),
         }
     }
 }

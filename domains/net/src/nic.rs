@@ -133,6 +133,11 @@ impl<D: NetDevice> Nic<D> {
         self.backlog.len() >= BACKLOG_MAX
     }
 
+    /// Whether it has frames that it has not sent yet.
+    pub fn is_sending(&self) -> bool {
+        self.in_flight > 0
+    }
+
     /// Queues a frame. False if too many wait: the frame is not taken over.
     pub fn queue<M: SharedPages>(&mut self, pool: &mut Pool<M>, outgoing: Outgoing) -> bool {
         if self.backlog.len() == self.backlog.capacity() {

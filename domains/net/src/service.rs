@@ -11,7 +11,7 @@ use outrigger_ring::SharedPages;
 use outrigger_xen::{DomId, Hypervisor, Instant, IrqSet, Wake};
 use outrigger_xenbus::{Service, TurnOutcome};
 
-use crate::batch::{Batch, WIRE_FRAMES};
+use crate::batch::{Batch, Incoming, Origin, WIRE_FRAMES};
 use crate::counters::Counters;
 use crate::nic::Nic;
 use crate::own::Own;
@@ -191,10 +191,13 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
             state.begin_waiting(now);
         }
         let answered = !state.touched.is_empty();
+        let received = |incoming: &Incoming| matches!(incoming.origin, Origin::Wire { .. });
+        let found = answered || state.batch.incoming.first().is_some_and(received);
         state.respond(hv);
         TurnOutcome {
             other_events,
             answered,
+            found,
             ..state.settle()
         }
     }
@@ -203,6 +206,17 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
     pub fn has_work(&self) -> bool {
         let state = self.state.borrow();
         !state.active.is_empty() || !state.controls.is_empty()
+    }
+
+    /// The next turn looks at each ring as if its guest had notified us.
+    pub fn look_at_rings(&self) {
+        let state = &mut *self.state.borrow_mut();
+        let served = state.places.iter().enumerate();
+        let served = served.filter_map(|(number, place)| place.is_some().then_some(number));
+        served.for_each(|number| state.active.insert(number));
+        let vifs = state.vifs.iter().enumerate();
+        let vifs = vifs.filter_map(|(number, vif)| vif.is_some().then_some(number));
+        vifs.for_each(|number| state.controls.insert(number));
     }
 
     /// Tells what each vif has done since it connected.
@@ -235,6 +249,10 @@ impl<H: Hypervisor, D: NetDevice, M: SharedPages> Service for Net<'_, H, D, M> {
 
     fn has_work(&self) -> bool {
         Net::has_work(self)
+    }
+
+    fn look_at_rings(&self) {
+        Net::look_at_rings(self);
     }
 }
 

@@ -26,7 +26,7 @@ use crate::switch::Lan;
 use crate::told::Told;
 
 /// Most frames that wait for a guest.
-pub(crate) const WAITING_MAX: usize = 128;
+pub(crate) const WAITING_MAX: usize = 256;
 
 /// Control messages served a turn.
 pub(crate) const CONTROL_BUDGET: u32 = 8;

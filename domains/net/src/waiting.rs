@@ -17,8 +17,9 @@ use crate::queue::{Notes, Queue, told};
 use crate::service::State;
 use crate::vif::{Fault, WAITING_MAX, Waiting};
 
-/// How long frames wait for a guest that takes none.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long frames wait for a guest that takes none. Where processors are shared a guest may not run for half a second and more; what is
+/// lost then is the end of a window, which a sender notices late.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long they wait for a guest that has pages, and has posted no others since its last burst. One that posts seldom still gets
 /// 36,000 a second.

@@ -37,6 +37,8 @@ pub struct Backend<'a, P: SharedPages, C> {
     pub(crate) resumed: RefCell<Vec<Device>>,
     /// When what nobody has claimed is unmapped.
     pub(crate) sweep_at: Cell<Option<Instant>>,
+    /// How often a look has found what nobody had announced.
+    pub(crate) late_looks: Cell<u64>,
     /// How Dom0 reaches what takes new images.
     pub(crate) updates: Cell<Option<(GrantRef, Port)>>,
 }
@@ -62,6 +64,7 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
             leaving: RefCell::default(),
             resumed: RefCell::default(),
             sweep_at: Cell::new(None),
+            late_looks: Cell::new(0),
             updates: Cell::new(None),
         }
     }
@@ -69,6 +72,11 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
     /// Tells Dom0, in due time, where new images are taken.
     pub fn offer_updates(&self, gref: GrantRef, port: Port) {
         self.updates.set(Some((gref, port)));
+    }
+
+    /// So often a look has found what no interrupt and no event had announced, since this life began.
+    pub fn note_late_looks(&self, count: u64) {
+        self.late_looks.set(count);
     }
 
     /// The moment at which [`run`](Self::run) wants to be polled although nothing has happened.

@@ -13,8 +13,9 @@ use std::boxed::Box;
 
 use outrigger_xen::fake::{Domain, FakePages};
 use outrigger_xen::xenstore::{XenStore, poll_once};
-use outrigger_xen::{Clock, Cpu, Instant, Wake};
+use outrigger_xen::{Clock, Cpu, EventChannels, Instant, Wake};
 
+use crate::late::Late;
 use crate::{Backend, Service};
 
 pub use costs::{Meter, Registers, Table};
@@ -31,6 +32,9 @@ pub struct Life<'a, S> {
     run: RefCell<Pin<Box<dyn Future<Output = Infallible> + 'a>>>,
     turns: Cell<u64>,
     deadline: Cell<Option<Instant>>,
+    /// Only if a test wants it: what is lost shows otherwise.
+    late: RefCell<Option<Late>>,
+    expects: Cell<bool>,
 }
 
 impl<S: Service> Life<'static, S> {
@@ -59,7 +63,19 @@ impl<'a, S: Service> Life<'a, S> {
             run: RefCell::new(Box::pin(async { match backend.run().await {} })),
             turns: Cell::new(0),
             deadline: Cell::new(None),
+            late: RefCell::new(None),
+            expects: Cell::new(false),
         }
+    }
+
+    /// From now on the loop looks at what nobody has announced, as the image's does.
+    pub fn look_late(&self) {
+        *self.late.borrow_mut() = Some(Late::default());
+    }
+
+    /// How often that has found something.
+    pub fn late_looks(&self) -> u64 {
+        self.late.borrow().map_or(0, |late| late.found())
     }
 
     /// Turns of the loop so far.
@@ -71,7 +87,16 @@ impl<'a, S: Service> Life<'a, S> {
     pub fn turn(&self, wake: Wake) -> bool {
         self.turns.set(self.turns.get() + 1);
         self.dd.watch(true);
+        let mut late = self.late.borrow_mut();
+        let wake = late
+            .as_mut()
+            .map_or(wake, |late| late.begin(wake, self.service, &self.dd));
         let turn = self.service.turn(wake);
+        if let Some(late) = &mut *late {
+            late.judge(&turn);
+        }
+        drop(late);
+        self.expects.set(turn.expects);
         if turn.poke {
             self.backend.poke();
         }
@@ -97,10 +122,13 @@ impl<'a, S: Service> Life<'a, S> {
     /// What woke the domain; nothing if it would sleep on.
     pub fn woken(&self) -> Option<Wake> {
         let wake = self.dd.clone().wait(Some(self.dd.now()));
+        let mut late = self.late.borrow_mut();
         let deadlines = [
             self.deadline.get(),
             self.backend.next_deadline(),
             self.backend.sweep(),
+            late.as_mut()
+                .and_then(|late| late.deadline(self.expects.get(), &self.dd)),
         ];
         let timer = deadlines.into_iter().any(|deadline| self.is_past(deadline));
         let wake = Wake { timer, ..wake };
@@ -126,6 +154,21 @@ impl<'a, S: Service> Life<'a, S> {
             self.dd.xen().advance(Duration::from_millis(10));
             self.settle();
         }
+    }
+
+    /// A millisecond passes. No turn is taken unless something wakes the domain.
+    pub fn pass_ms(&self) {
+        self.dd.xen().advance(Duration::from_millis(1));
+        if self.woken().is_some() {
+            self.settle();
+        }
+    }
+
+    /// What devices and guests have announced and nobody has taken is lost on its way.
+    pub fn lose_announcements(&self) {
+        let mut cpu = self.dd.clone();
+        cpu.wait(Some(Instant(0)));
+        self.dd.take_pending(&mut |_| {});
     }
 
     /// One turn, and what is the reason for the next; nothing if it sleeps.

@@ -30,6 +30,7 @@ mod device;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod join;
+mod late;
 mod leave;
 mod machine;
 mod nodes;

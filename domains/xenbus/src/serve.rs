@@ -8,6 +8,7 @@ use outrigger_update::Update;
 use outrigger_xen::xenstore::{XenStore, poll_once};
 use outrigger_xen::{Cpu, End, EventChannels, GrantRef, Instant, Wake};
 
+use crate::late::Late;
 use crate::{Backend, DeviceClass, Host};
 
 /// What a turn of the data path leaves to be done.
@@ -23,6 +24,10 @@ pub struct TurnOutcome {
     pub answered: bool,
     /// The control plane has something to see.
     pub poke: bool,
+    /// There was something to take, from a guest or a device.
+    pub found: bool,
+    /// Something is to come that somebody waits for: a device has requests, or a guest has frames that wait for its pages.
+    pub expects: bool,
 }
 
 /// A backend that the loop can drive.
@@ -31,6 +36,8 @@ pub trait Service: DeviceClass {
     fn turn(&self, wake: Wake) -> TurnOutcome;
     /// Whether the control plane has left something for the data path to do, so that it must not sleep.
     fn has_work(&self) -> bool;
+    /// The next turn looks at each ring as if its guest had notified us.
+    fn look_at_rings(&self);
 }
 
 /// Serves until Dom0 asks for something else, and returns what it asked for. If that is the domain's end, guests have
@@ -58,10 +65,14 @@ pub fn serve<P: SharedPages, H: Host<P> + EventChannels>(
     let mut wake = Wake::default();
     let mut look = true;
     let mut answered = false;
+    let mut late = Late::default();
     loop {
         // The event bitmap is cheaper to look at than the interrupt that announces it.
+        wake = late.begin(wake, service, host);
         wake.events = true;
         let turn = service.turn(wake);
+        late.judge(&turn);
+        control.note_late_looks(late.found());
         if turn.poke {
             control.poke();
         }
@@ -86,7 +97,14 @@ pub fn serve<P: SharedPages, H: Host<P> + EventChannels>(
         wake = cpu.wait(if turn.more_work || look || service.has_work() {
             Some(NOW)
         } else {
-            let deadlines = [turn.deadline, control.next_deadline(), control.sweep(), update_at];
+            let look_at = late.deadline(turn.expects, host);
+            let deadlines = [
+                turn.deadline,
+                control.next_deadline(),
+                control.sweep(),
+                update_at,
+                look_at,
+            ];
             deadlines.into_iter().flatten().min()
         });
     }

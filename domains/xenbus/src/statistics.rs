@@ -32,7 +32,8 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
                 device.statistics = words;
             }
         }
-        let now = self.class.totals();
+        let mut now = self.class.totals();
+        now.push(("loop".into(), format!("late-looks={}", self.late_looks.get())));
         let changed = now.iter().filter(|entry| !totals.contains(entry));
         writes.extend(changed.map(|(name, words)| (format!("data/{name}"), words.clone())));
         *totals = now;

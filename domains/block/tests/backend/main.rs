@@ -8,6 +8,7 @@ mod disk;
 mod golden;
 mod guest;
 mod hostile;
+mod late;
 mod lifecycle;
 mod partitions;
 mod patience;

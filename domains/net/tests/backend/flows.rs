@@ -256,7 +256,7 @@ fn a_guest_that_posts_no_pages_loses_its_own_frames() {
     assert_eq!(c.collect().len(), 10);
     assert_eq!(world.counters(2).rx_frames, 3);
     // The rest waits a moment, but not for ever.
-    world.advance(600);
+    world.advance(2_100);
     assert_eq!(world.counters(2).rx_dropped[Drop::NoBuffer as usize], 7);
     assert_eq!(b.collect().len(), 3);
     a.send(&udp(mac(1), mac(2), 200, 1));

@@ -9,6 +9,7 @@ mod frames;
 mod golden;
 mod guest;
 mod hostile;
+mod late;
 mod lifecycle;
 mod nat;
 mod offloads;
