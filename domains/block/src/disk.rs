@@ -10,7 +10,7 @@ use outrigger_devices::{
 use outrigger_ring::SharedPages;
 use outrigger_xen::{Instant, PAGE_SIZE};
 
-use crate::patience::Due;
+use crate::patience::{Due, Trial};
 use crate::submit::Queue;
 
 /// Most queues of a device that are used.
@@ -42,9 +42,15 @@ pub(crate) struct Disk<D, M> {
     pub due: Option<Due>,
     /// How often it was reset, and when last, since it was well for [`WELL`].
     pub resets: (u32, Instant),
+    /// The same since the domain began.
+    pub all_resets: u32,
     /// Why it serves no more.
     pub failed: Option<&'static str>,
+    /// When it is tried again after it has failed.
+    pub trial: Trial,
     pub reading: Reading,
+    /// Why the last read of ours went wrong, and until when none is tried.
+    pub unreadable: Option<(&'static str, Instant)>,
     /// Where our own reads go.
     page: DmaMemory<M>,
 }
@@ -61,8 +67,11 @@ impl<D: BlockDevice, M: SharedPages> Disk<D, M> {
             completed: 0,
             due: None,
             resets: (0, Instant(0)),
+            all_resets: 0,
             failed: None,
+            trial: Trial::default(),
             reading: Reading::Idle,
+            unreadable: None,
             page,
         }
     }
@@ -129,14 +138,22 @@ impl<D: BlockDevice, M: SharedPages> Disk<D, M> {
         begun
     }
 
-    /// What the processor had to do for it since the domain began, if anything, for all its vbds: segments that went through
-    /// a page of ours, and segments that it moved itself. Words to follow a vbd's counters.
+    /// What happened to it since the domain began, if anything, for all its vbds; words to follow a vbd's counters. What the
+    /// processor had to do for it: segments that went through a page of ours, and segments that it moved itself. How often it was
+    /// reset, and whether it is given up.
     pub fn helped(&self) -> String {
         let DmaCounters { bounces, by_hand } = self.device.dma_counters();
-        if bounces + by_hand == 0 {
-            return String::new();
+        let mut words = String::new();
+        if bounces + by_hand > 0 {
+            words = format!(" bounced={bounces} by-hand={by_hand}");
         }
-        format!(" bounced={bounces} by-hand={by_hand}")
+        if self.all_resets > 0 {
+            words += &format!(" disk-resets={}", self.all_resets);
+        }
+        if self.failed.is_some() {
+            words += " disk-failed=1";
+        }
+        words
     }
 
     /// Copies out what was read.

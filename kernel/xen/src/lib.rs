@@ -20,6 +20,7 @@ mod event;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod grant;
+mod patience;
 mod shutdown;
 mod survivors;
 pub mod xenstore;
@@ -30,6 +31,7 @@ pub use event::{EventChannels, EventError, Port};
 pub use grant::{
     Access, CopyOp, CopySide, DmaMap, GRANT_BATCH, GrantError, GrantRef, GrantTable, MapRequest, MappedPages,
 };
+pub use patience::Patience;
 pub use shutdown::{End, Shutdown};
 pub use survivors::{Ended, Key, RESTART_STATE, Survivors};
 
