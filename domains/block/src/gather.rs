@@ -19,7 +19,7 @@ pub(crate) const SEGMENT_BUDGET: usize = 512;
 const TURN_SEGMENTS: usize = SEGMENT_BUDGET + MAX_INDIRECT_SEGMENTS;
 
 /// Pages that a turn maps for requests, those of all rings together, and pages that it unmaps: 4 MiB each. What is more waits
-/// for the next turn. A ring maps half of that, so that others have their part.
+/// for the next turn. A ring maps half of that, and less where many want some; but at least what one request may need.
 const TURN_PAGES: usize = 2 * SEGMENT_BUDGET;
 
 /// A read or write whose pages are all within the device's reach: `segments[start..end]` of [`Gather`].
@@ -86,6 +86,8 @@ pub(crate) struct Batch {
     unmapping: Vec<DmaMap>,
     /// Pages that this turn may still map.
     maps_left: usize,
+    /// The same for the ring that has its turn.
+    ring_left: usize,
     /// Some ring had to wait for the next turn because of that.
     pub is_short: bool,
     /// Pages that this turn may still unmap, but for the last request's.
@@ -101,6 +103,7 @@ impl Batch {
             words: alloc::vec![0; Segment::WORDS * MAX_INDIRECT_SEGMENTS],
             unmapping: Vec::with_capacity(2 * TURN_SEGMENTS),
             maps_left: TURN_PAGES,
+            ring_left: SEGMENT_BUDGET,
             is_short: false,
             unmaps_left: TURN_PAGES,
         }
@@ -112,6 +115,12 @@ impl Batch {
         self.maps_left = TURN_PAGES;
         self.is_short = false;
         self.unmaps_left = TURN_PAGES;
+    }
+
+    /// One of `rings` rings has its turn.
+    #[inline]
+    pub fn begin_ring(&mut self, rings: usize) {
+        self.ring_left = (TURN_PAGES / rings.max(1)).clamp(MAX_INDIRECT_SEGMENTS, SEGMENT_BUDGET);
     }
 
     /// Unmaps all that was given up since, in batches. To be called before any response of those requests is written.
@@ -244,7 +253,7 @@ impl Gather {
         batch.requests.clear();
         batch.results.clear();
         let mut room = self.transients.room();
-        let mut pages = batch.maps_left.min(SEGMENT_BUDGET);
+        let mut pages = batch.maps_left.min(batch.ring_left);
         let mut count = 0;
         let mut rest = None;
         for planned in &self.planned {
@@ -270,6 +279,7 @@ impl Gather {
             room -= needed;
             pages -= needed;
             batch.maps_left -= needed;
+            batch.ring_left -= needed;
             count += 1;
         }
         if !batch.requests.is_empty() {

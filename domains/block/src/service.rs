@@ -222,6 +222,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
                 batch,
                 failed: disk.failed.is_some(),
             };
+            io.batch.begin_ring(active.len());
             let turn = served.ring.turn(&mut io);
             if core::mem::take(&mut batch.is_short) && !core::mem::replace(&mut short, true) {
                 // The first for which no pages were left begins the next turn.

@@ -32,6 +32,12 @@ impl RingSet {
         self.0 == 0
     }
 
+    /// How many are in it.
+    #[inline]
+    pub fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
     /// All of it, leaving nothing.
     #[inline]
     pub fn take(&mut self) -> Self {

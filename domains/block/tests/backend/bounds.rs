@@ -135,7 +135,8 @@ fn a_disk_that_goes_does_not_stop_others() {
     while world.dd.mapped_pages() > 200 {
         calm.kick(0);
         let ([_, unmaps], _) = turn(&world);
-        assert!(unmaps <= 128, "{unmaps} pages in one turn");
+        // The last portions take the rings themselves along.
+        assert!(unmaps <= 128 + 3 * 16, "{unmaps} pages in one turn");
         turns += 1;
         waits += 1;
         calm.collect();
@@ -165,6 +166,9 @@ fn an_empty_barrier_waits_for_earlier_writes() {
         let behind = guest.data(0, WRITE, 8, &[buffer.whole()]);
         guest.run(&world);
         assert_eq!(world.disk().in_flight(), if waits { 1 } else { 3 });
+        if !waits {
+            continue;
+        }
         world.disk().release(1);
         world.settle();
         guest.collect();

@@ -8,7 +8,9 @@ use crate::world::{DD, FE, OTHER, World, vbd};
 
 /// As many queues as a frontend with that many processors makes of the offer.
 fn queues(world: &World, device: Device, processors: u32) -> u32 {
-    let offered: u32 = world.node(device, "multi-queue-max-queues").unwrap().parse().unwrap();
+    let offered = world.node(device, "multi-queue-max-queues");
+    let offered = offered.unwrap_or_else(|| panic!("{device:?}: {}", world.error(device)));
+    let offered: u32 = offered.parse().unwrap();
     processors.min(offered)
 }
 
@@ -27,6 +29,7 @@ fn boot(world: &World, device: Device, processors: u32, persistent: bool) -> Gue
 fn sixty_four_disks_of_guests_with_four_processors() {
     for persistent in [true, false] {
         let world = World::new();
+        world.xs.set_node_quota(4000);
         let mut guests = Vec::new();
         for domain in 0..16 {
             let frontend = DomId(20 + domain);
