@@ -90,11 +90,12 @@ pub enum Request<'a> {
     },
     /// Make the writes that have been answered durable.
     Flush,
-    /// A write in between two flushes, after all that came before it (`WRITE_BARRIER`, or a flush that carries data).
+    /// A write in between two flushes, after all that came before it (`WRITE_BARRIER`, or a flush that carries data). An empty
+    /// `WRITE_BARRIER` is a flush after all that came before it.
     Barrier {
         /// First sector.
         sector: u64,
-        /// 1 to 11 segments.
+        /// 0 to 11 segments.
         segments: Segments<'a>,
     },
     /// The sectors' contents are no longer wanted.
@@ -153,7 +154,11 @@ impl<'a> Request<'a> {
                     pages,
                 })
             }
-            BLKIF_OP_FLUSH_DISKCACHE | BLKIF_OP_WRITE_BARRIER if count == 0 => Ok(Self::Flush),
+            BLKIF_OP_FLUSH_DISKCACHE if count == 0 => Ok(Self::Flush),
+            BLKIF_OP_WRITE_BARRIER if count == 0 => Ok(Self::Barrier {
+                sector,
+                segments: Segments::new(&[]),
+            }),
             BLKIF_OP_FLUSH_DISKCACHE | BLKIF_OP_WRITE_BARRIER => Ok(Self::Barrier {
                 sector,
                 segments: inline_segments(body, count)?,

@@ -7,7 +7,8 @@ use outrigger_xen::{EventChannels, GrantTable, Survivors};
 
 use crate::gather::Batch;
 use crate::journal::Slot;
-use crate::ring::{Io, Ring};
+use crate::ring::Ring;
+use crate::transient::Chain;
 
 /// Pages unmapped by one call.
 const SWEEP: usize = 128;
@@ -15,34 +16,27 @@ const SWEEP: usize = 128;
 impl<P: SharedPages + Clone> Ring<P> {
     /// Answers a request without carrying it out.
     #[cold]
-    pub(crate) fn refuse<H: GrantTable, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot, why: Refusal) {
+    pub(crate) fn refuse(&mut self, slot: Slot, why: Refusal) {
         self.counters.refused[why as usize] += 1;
         let progress = self.journal.progress(slot);
         progress.status = why.status();
         progress.parts = 0;
-        self.finish(io, slot);
+        self.finish(slot);
     }
 
     /// All parts of a request are over: it is answered at the end of the turn, after its pages were unmapped.
     #[inline]
-    pub(crate) fn finish<H: GrantTable, D>(&mut self, io: &mut Io<'_, H, D>, slot: Slot) {
-        self.finish_with(io.hv, io.batch, slot);
-    }
-
-    #[inline]
-    pub(crate) fn finish_with<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch, slot: Slot) {
+    pub(crate) fn finish(&mut self, slot: Slot) {
         if self.barrier.is_some_and(|barrier| barrier.slot == slot) {
             // A step of it; the barrier itself goes on.
             return;
         }
-        let maps = &mut self.journal.progress(slot).maps;
-        self.gather.release(hv, batch, maps);
         self.done.push(slot);
     }
 
     /// A device request completed. False if there was none of that name.
     #[inline]
-    pub fn complete<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch, tag: Tag, status: Status) -> bool {
+    pub fn complete(&mut self, tag: Tag, status: Status) -> bool {
         let Some(slot) = self.journal.owed_at((tag.0 & 0x3ff) as u16) else {
             return false;
         };
@@ -57,38 +51,55 @@ impl<P: SharedPages + Clone> Ring<P> {
             self.counters.errors += 1;
         }
         if progress.parts == 0 {
-            self.finish_with(hv, batch, slot);
+            self.finish(slot);
         }
         true
     }
 
-    /// Answers what is done. The caller has unmapped the batch, so that no page of these requests is mapped any more but
-    /// by agreement (XSA-396).
+    /// Gives up the pages of what is done, to be unmapped with the batch, as far as the turn goes.
     #[inline]
-    pub fn answer<H: EventChannels + Survivors>(&mut self, hv: &H) {
-        if self.unswept {
-            self.sweep(hv);
+    pub fn release_done<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch) {
+        while let Some(slot) = self.done.get(self.released) {
+            let maps = &mut self.journal.progress(*slot).maps;
+            if *maps != Chain::EMPTY && batch.unmaps_left == 0 {
+                break;
+            }
+            self.gather.release(hv, batch, maps);
+            self.released += 1;
         }
-        for slot in self.done.drain(..) {
+    }
+
+    /// Answers what is done and has given up its pages. The caller has unmapped the batch, so that no page of these requests is
+    /// mapped any more but by agreement (XSA-396). True if there is something left to answer.
+    #[inline]
+    pub fn answer<H: EventChannels + Survivors>(&mut self, hv: &H, batch: &mut Batch) -> bool {
+        if self.unswept && !self.sweep(hv, batch) {
+            return true;
+        }
+        for slot in self.done.drain(..self.released) {
             let progress = self.journal.progress(slot);
             let response = progress.identity.response(self.abi, progress.status);
             let index = self.ring.rsp_prod_pvt();
             self.ring.respond(response.as_slice());
             self.journal.close(slot, index);
         }
+        self.released = 0;
         if self.ring.push() {
             self.counters.notifications += 1;
             hv.notify(self.port);
         }
+        self.has_answers()
     }
 
-    /// Unmaps what an earlier life had mapped for this guest's requests and nobody has claimed.
+    /// Unmaps some of what an earlier life had mapped for this guest's requests and nobody has claimed; true if that was all.
     #[cold]
-    fn sweep<H: Survivors>(&mut self, hv: &H) {
-        while hv.unclaimed(self.dom) > 0 {
+    fn sweep<H: Survivors>(&mut self, hv: &H, batch: &mut Batch) -> bool {
+        if batch.unmaps_left > 0 && hv.unclaimed(self.dom) > 0 {
+            batch.unmaps_left = batch.unmaps_left.saturating_sub(SWEEP);
             hv.sweep(Some(self.dom), SWEEP);
         }
-        self.unswept = false;
+        self.unswept = hv.unclaimed(self.dom) > 0;
+        !self.unswept
     }
 
     /// Whether there is something to answer.

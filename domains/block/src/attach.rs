@@ -8,10 +8,10 @@ use alloc::vec::Vec;
 use outrigger_blkif::Abi;
 use outrigger_devices::BlockDevice;
 use outrigger_ring::{AttachError, BackRing, Overflow, SharedPages};
-use outrigger_xen::{Access, DomId, GrantError, GrantRef, Hypervisor, Port};
+use outrigger_xen::{Access, DomId, GRANT_BATCH, GrantError, GrantRef, Hypervisor, Port};
 use outrigger_xenbus::DeviceId;
 
-use crate::budget::Allowance;
+use crate::budget::{Allowance, Need};
 use crate::patience::tag_base;
 use crate::record::{self, Facts};
 use crate::resume::{Life, record_of};
@@ -19,6 +19,9 @@ use crate::ring::{Parts, Ring};
 use crate::service::{MAX_RINGS, NO_RING, Served, State};
 use crate::slice::{Part, Slice};
 use crate::view::DiskView;
+
+/// Pages that nobody uses any more and that are unmapped in one turn: one batch.
+const PORTION: usize = GRANT_BATCH;
 
 /// One ring, as its frontend describes it.
 #[derive(Clone, Debug)]
@@ -72,7 +75,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
                         served.ring.renounce();
                     }
                     self.close(id);
-                    self.release_closed(hv);
+                    self.release(hv);
                     return Err(why);
                 }
             }
@@ -112,9 +115,14 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             .and_then(|mut back| {
                 let slots = back.shape().slots() as usize;
                 let left = nodes.rings.len() - usize::from(life.key.part);
+                let need = Need {
+                    ring_pages: ring.refs.len(),
+                    slots,
+                    segments: view.max_indirect,
+                    persistent: nodes.persistent,
+                };
                 let allowance = self
-                    .budget
-                    .allow(left, ring.refs.len(), slots, nodes.persistent)
+                    .allow(left, &need)
                     .ok_or_else(|| format!("{at}ring-ref: no room to map another ring's pages"))?;
                 let (journal, owed) = life.journal(hv, nodes.abi, &mut back)?;
                 let port = self.bind(hv, dom, ring)?;
@@ -170,6 +178,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
     fn facts(&self, vbd: usize) -> Facts {
         let vbd = &self.vbds[vbd];
         Facts {
+            segments: vbd.offer.segments,
             disk: record::name(&self.disks[vbd.disk].name),
             partition: (vbd.target.part != Part::Whole).then_some(vbd.partition),
         }
@@ -225,21 +234,71 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         }
     }
 
-    /// Lets go of the closed rings that owe nothing any more.
+    /// Unmaps some of what nobody uses any more, and lets go of the closed rings that owe and hold nothing. A bounded portion, so
+    /// that others' requests go on meanwhile.
     #[cold]
-    pub fn release_closed<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
+    pub fn release<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
         for index in self.closing.iter() {
-            if self.rings[index]
-                .as_ref()
-                .is_none_or(|served| served.ring.is_settled())
-            {
+            let Some(served) = &mut self.rings[index] else {
+                self.closing.remove(index);
+                continue;
+            };
+            if served.ring.is_settled() {
+                if served.ring.kept() > 0 {
+                    served.ring.shed(0);
+                }
+                self.shedding.insert(index);
+            }
+        }
+        let mut left = PORTION;
+        for index in self.shedding.take().iter_from(self.turns as usize) {
+            let Some(served) = &mut self.rings[index] else { continue };
+            if left > 0 {
+                left -= served.ring.unmap_some(hv, &mut self.batch, left);
+            }
+            if left == 0 {
+                self.shedding.insert(index);
+            } else if self.closing.contains(index) && served.ring.is_settled() {
                 self.drop_ring(hv, index);
             }
         }
+        if left < PORTION {
+            self.active.extend(self.waiting.take());
+        }
+    }
+
+    /// A ring that has nothing in flight keeps at most `capacity` pages mapped from now on.
+    pub fn shed(&mut self, index: usize, capacity: usize) {
+        if let Some(served) = &mut self.rings[index] {
+            served.ring.shed(capacity);
+            self.budget.give_back(&served.allowance);
+            served.allowance.persistent = served.allowance.persistent.min(capacity);
+            self.budget.take(&served.allowance);
+            self.shedding.insert(index);
+        }
+    }
+
+    /// What each of `rings` further rings may have. If that is less than they can make use of, rings that have more than their
+    /// part, and nothing in flight now, give it back: a late guest gets less, not nothing.
+    fn allow(&mut self, rings: usize, need: &Need) -> Option<Allowance> {
+        let allowance = self.budget.allow(rings, need)?;
+        let fair = self.budget.fair(rings, need);
+        if allowance.persistent >= need.persistent().min(fair) {
+            return Some(allowance);
+        }
+        for index in 0..self.rings.len() {
+            if let Some(served) = &self.rings[index]
+                && served.allowance.persistent > fair
+                && served.ring.is_idle()
+            {
+                self.shed(index, fair);
+            }
+        }
+        self.budget.allow(rings, need)
     }
 
     fn drop_ring<H: Hypervisor<Pages = P>>(&mut self, hv: &H, index: usize) {
-        for set in [&mut self.closing, &mut self.active] {
+        for set in [&mut self.closing, &mut self.active, &mut self.shedding] {
             set.remove(index);
         }
         let Some(served) = self.rings[index].take() else {

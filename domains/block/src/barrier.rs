@@ -1,4 +1,4 @@
-//! Barriers: a write between two flushes.
+//! Barriers: a write between two flushes, or a flush alone, after all that came before.
 
 use outrigger_blkif::{DataOp, Refusal, Request, Status};
 use outrigger_devices::BlockDevice;
@@ -12,6 +12,8 @@ use crate::ring::{Io, Ring};
 #[derive(Clone, Copy)]
 pub(crate) struct Barrier {
     pub slot: Slot,
+    /// Without a write: the first flush is all.
+    pub empty: bool,
     pub step: Step,
 }
 
@@ -32,7 +34,7 @@ impl<P: SharedPages + Clone> Ring<P> {
         H: GrantTable<Pages = P>,
         D: BlockDevice,
     {
-        let Some(Barrier { slot, step }) = self.barrier else {
+        let Some(Barrier { slot, empty, step }) = self.barrier else {
             return true;
         };
         let progress = self.journal.progress(slot);
@@ -44,20 +46,21 @@ impl<P: SharedPages + Clone> Ring<P> {
             _ if failed => None,
             Step::Drain if self.in_flight > 0 => return false,
             Step::Drain => Some(Step::FlushBefore),
+            Step::FlushBefore if empty => None,
             Step::FlushBefore => Some(Step::Write),
             Step::Write => Some(Step::FlushAfter),
             Step::FlushAfter => None,
         };
-        self.barrier = next.map(|step| Barrier { slot, step });
+        self.barrier = next.map(|step| Barrier { slot, empty, step });
         match next {
-            None => self.finish(io, slot),
+            None => self.finish(slot),
             Some(Step::Drain | Step::FlushBefore | Step::FlushAfter) => self.flush(io, slot),
             Some(Step::Write) => {
                 let noted = self.journal.recall(slot).map_err(|_| Refusal::Gone);
                 let Ok(Request::Barrier { sector, segments }) = noted
                     .and_then(|()| Request::decode(self.abi, &self.journal.request, self.view.max_indirect))
                 else {
-                    self.refuse(io, slot, Refusal::Unsupported);
+                    self.refuse(slot, Refusal::Unsupported);
                     return true;
                 };
                 let gathered = self

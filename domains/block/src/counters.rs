@@ -14,7 +14,7 @@ pub struct Counters {
     pub writes: u64,
     /// Flushes given to the device, those of barriers too.
     pub flushes: u64,
-    /// Barriers that carried data.
+    /// Barriers, empty ones too.
     pub barriers: u64,
     /// Discards.
     pub discards: u64,
@@ -69,7 +69,7 @@ impl fmt::Display for Counters {
         write!(
             f,
             "reads={} sectors-read={} writes={} sectors-written={} flushes={} barriers={} discards={} refused={} errors={} \
-             maps={} unmaps={} notifications={}",
+             maps={} unmaps={} notifications={} replayed={}",
             self.reads,
             self.sectors_read,
             self.writes,
@@ -82,10 +82,7 @@ impl fmt::Display for Counters {
             self.maps,
             self.unmaps,
             self.notifications,
-        )?;
-        match self.replayed {
-            0 => Ok(()),
-            replayed => write!(f, ", {replayed} requests carried out again"),
-        }
+            self.replayed,
+        )
     }
 }

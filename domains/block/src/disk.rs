@@ -10,7 +10,7 @@ use outrigger_devices::{
 use outrigger_ring::SharedPages;
 use outrigger_xen::{Instant, IrqSet, PAGE_SIZE};
 
-use crate::patience::Due;
+use crate::patience::{Due, Trial};
 use crate::submit::Queue;
 
 /// Most queues of a device that are used.
@@ -42,9 +42,15 @@ pub(crate) struct Disk<D, M> {
     pub due: Option<Due>,
     /// How often it was reset, and when last, since it was well for [`WELL`].
     pub resets: (u32, Instant),
+    /// The same since the domain began.
+    pub all_resets: u32,
     /// Why it serves no more.
     pub failed: Option<&'static str>,
+    /// When it is tried again after it has failed.
+    pub trial: Trial,
     pub reading: Reading,
+    /// Why the last read of ours went wrong, and until when none is tried.
+    pub unreadable: Option<(&'static str, Instant)>,
     /// Where our own reads go.
     page: DmaMemory<M>,
 }
@@ -61,8 +67,11 @@ impl<D: BlockDevice, M: SharedPages> Disk<D, M> {
             completed: 0,
             due: None,
             resets: (0, Instant(0)),
+            all_resets: 0,
             failed: None,
+            trial: Trial::default(),
             reading: Reading::Idle,
+            unreadable: None,
             page,
         }
     }
@@ -129,11 +138,18 @@ impl<D: BlockDevice, M: SharedPages> Disk<D, M> {
         begun
     }
 
-    /// What its driver has counted since the domain began, for all its vbds. Words to follow a vbd's counters.
+    /// What happened to it since the domain began, for all its vbds; words to follow a vbd's counters: its driver's counters, how
+    /// often it was reset, and whether it is given up.
     pub fn counted(&self) -> String {
         let mut words = String::new();
         self.device
             .counters(&mut |name, count| words.push_str(&format!(" {name}={count}")));
+        if self.all_resets > 0 {
+            words += &format!(" disk-resets={}", self.all_resets);
+        }
+        if self.failed.is_some() {
+            words += " disk-failed=1";
+        }
         words
     }
 

@@ -8,6 +8,7 @@ use outrigger_xen::{Access, DmaMap, DmaPage, DomId, GrantError, GrantTable, MapR
 
 use crate::journal::{Journal, Slot};
 use crate::persistent::PersistentGrants;
+use crate::ring::Turn;
 use crate::transient::{Chain, TransientMaps};
 use crate::view::{DiskView, MAX_INDIRECT_SEGMENTS};
 
@@ -16,6 +17,10 @@ pub(crate) const SEGMENT_BUDGET: usize = 512;
 
 /// So a turn's requests have at most this many.
 const TURN_SEGMENTS: usize = SEGMENT_BUDGET + MAX_INDIRECT_SEGMENTS;
+
+/// Pages that a turn maps for requests, those of all rings together, and pages that it unmaps: 4 MiB each. What is more waits
+/// for the next turn. A ring maps half of that, and less where many want some; but at least what one request may need.
+const TURN_PAGES: usize = 2 * SEGMENT_BUDGET;
 
 /// A read or write whose pages are all within the device's reach: `segments[start..end]` of [`Gather`].
 #[derive(Clone, Copy)]
@@ -79,6 +84,14 @@ pub(crate) struct Batch {
     /// The segments of one indirect request, as words.
     pub words: Vec<u32>,
     unmapping: Vec<DmaMap>,
+    /// Pages that this turn may still map.
+    maps_left: usize,
+    /// The same for the ring that has its turn.
+    ring_left: usize,
+    /// Some ring had to wait for the next turn because of that.
+    pub is_short: bool,
+    /// Pages that this turn may still unmap, but for the last request's.
+    pub unmaps_left: usize,
 }
 
 impl Batch {
@@ -89,10 +102,28 @@ impl Batch {
             outcomes: Vec::with_capacity(TURN_SEGMENTS),
             words: alloc::vec![0; Segment::WORDS * MAX_INDIRECT_SEGMENTS],
             unmapping: Vec::with_capacity(2 * TURN_SEGMENTS),
+            maps_left: TURN_PAGES,
+            ring_left: SEGMENT_BUDGET,
+            is_short: false,
+            unmaps_left: TURN_PAGES,
         }
     }
 
-    /// Unmaps all that was given up since: one hypercall. To be called before any response of those requests is written.
+    /// A turn begins.
+    #[inline]
+    pub fn begin_turn(&mut self) {
+        self.maps_left = TURN_PAGES;
+        self.is_short = false;
+        self.unmaps_left = TURN_PAGES;
+    }
+
+    /// One of `rings` rings has its turn.
+    #[inline]
+    pub fn begin_ring(&mut self, rings: usize) {
+        self.ring_left = (TURN_PAGES / rings.max(1)).clamp(MAX_INDIRECT_SEGMENTS, SEGMENT_BUDGET);
+    }
+
+    /// Unmaps all that was given up since, in batches. To be called before any response of those requests is written.
     #[inline]
     pub fn unmap<H: GrantTable>(&mut self, hv: &H) {
         if !self.unmapping.is_empty() {
@@ -215,14 +246,16 @@ impl Gather {
         !self.planned.is_empty()
     }
 
-    /// Maps the pages of all planned requests, or of as many as there is room for, in one batch. What could not be mapped
-    /// for want of room stays planned; what became of the others is in [`Batch::outcomes`]. True if Xen, or our own window,
-    /// was exhausted.
-    pub fn map<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch, journal: &mut Journal<H::Pages>) -> bool {
+    /// Maps the pages of all planned requests, or of as many as there is room for in this turn, in one call. What could not be
+    /// mapped stays planned; what became of the others is in [`Batch::outcomes`]. Says what the rest waits for: nothing, a
+    /// completion, the next turn ([`Turn::More`]), or Xen or our own window, which were exhausted.
+    pub fn map<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch, journal: &mut Journal<H::Pages>) -> Option<Turn> {
         batch.requests.clear();
         batch.results.clear();
         let mut room = self.transients.room();
+        let mut pages = batch.maps_left.min(batch.ring_left);
         let mut count = 0;
+        let mut rest = None;
         for planned in &self.planned {
             let begun = batch.requests.len();
             let access = access(self.keep, planned.op);
@@ -237,11 +270,16 @@ impl Gather {
             }
             // Even if the cache takes none of them.
             let needed = batch.requests.len() - begun;
-            if needed > room {
+            if needed > room || needed > pages {
+                rest = Some(if needed > room { Turn::Waiting } else { Turn::More });
+                batch.is_short |= needed <= room && needed > batch.maps_left;
                 batch.requests.truncate(begun);
                 break;
             }
             room -= needed;
+            pages -= needed;
+            batch.maps_left -= needed;
+            batch.ring_left -= needed;
             count += 1;
         }
         if !batch.requests.is_empty() {
@@ -252,7 +290,6 @@ impl Gather {
             );
         }
         let mut results = core::mem::take(&mut batch.results);
-        let mut exhausted = false;
         {
             let mut results = results.drain(..);
             let mut kept = 0;
@@ -267,7 +304,9 @@ impl Gather {
                     Ok(gathered) => batch.outcomes.push(Mapped::Ready(gathered)),
                     Err(GrantError::Refused(_)) => batch.outcomes.push(Mapped::Refused(planned.slot)),
                     Err(GrantError::Exhausted) => {
-                        exhausted |= index < count;
+                        if index < count {
+                            rest = Some(Turn::Exhausted);
+                        }
                         self.planned[kept] = planned;
                         kept += 1;
                     }
@@ -280,7 +319,7 @@ impl Gather {
         if self.planned.is_empty() {
             self.wanted.clear();
         }
-        exhausted
+        rest
     }
 
     /// Files the results of one request's maps and gathers its memory; undoes them if it cannot go on.
@@ -366,17 +405,20 @@ impl Gather {
                 batch.unmap(hv);
             }
             batch.unmapping.push(map);
+            batch.unmaps_left = batch.unmaps_left.saturating_sub(1);
             self.unmaps += 1;
         }
     }
 
-    /// Unmaps every page that was kept.
-    pub fn drop_persistent<H: GrantTable>(&mut self, hv: &H) {
-        let maps = self.persistent.take_all();
-        if !maps.is_empty() {
-            self.unmaps += maps.len() as u64;
-            hv.unmap_for_dma(maps);
-        }
+    /// Unmaps at most `most` of the pages that were kept and are not any more; how many.
+    pub fn unmap_retired<H: GrantTable>(&mut self, hv: &H, batch: &mut Batch, most: usize) -> usize {
+        let retired = self.persistent.retired();
+        let count = retired.len().min(most);
+        batch.unmap(hv);
+        batch.unmapping.extend(retired.drain(retired.len() - count..));
+        batch.unmap(hv);
+        self.unmaps += count as u64;
+        count
     }
 }
 

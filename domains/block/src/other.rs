@@ -19,10 +19,11 @@ impl<P: SharedPages + Clone> Ring<P> {
     {
         match other {
             Other::Flush => self.flush(io, slot),
-            Other::Barrier => {
+            Other::Barrier { empty } => {
                 self.counters.barriers += 1;
                 self.barrier = Some(Barrier {
                     slot,
+                    empty,
                     step: Step::Drain,
                 });
             }
@@ -31,7 +32,7 @@ impl<P: SharedPages + Clone> Ring<P> {
                     self.counters.discards += 1;
                     self.discard(io, slot, sector, sectors);
                 }
-                Err(why) => self.refuse(io, slot, why),
+                Err(why) => self.refuse(slot, why),
             },
         }
     }
@@ -40,7 +41,7 @@ impl<P: SharedPages + Clone> Ring<P> {
 /// A request that carries no data of its own, or not yet.
 pub(crate) enum Other {
     Flush,
-    Barrier,
+    Barrier { empty: bool },
     Discard { sector: u64, sectors: u64 },
 }
 
@@ -48,7 +49,9 @@ impl Other {
     pub fn of(request: &Request<'_>) -> Self {
         match *request {
             Request::Discard { sector, sectors } => Self::Discard { sector, sectors },
-            Request::Barrier { .. } => Self::Barrier,
+            Request::Barrier { segments, .. } => Self::Barrier {
+                empty: segments.len() == 0,
+            },
             Request::Data { .. } | Request::Indirect { .. } | Request::Flush => Self::Flush,
         }
     }

@@ -1,15 +1,15 @@
-//! Devices that do not answer, or break their contract: a reset, and everything again; and in the end an error.
+//! Devices that do not answer, or break their contract: a reset, and everything again; then errors, and a new trial now and then.
 
 use core::time::Duration;
 
-use outrigger_devices::{BlockDevice, BlockLimits};
+use outrigger_devices::{BlockDevice, BlockLimits, Status};
 use outrigger_ring::SharedPages;
-use outrigger_xen::{GrantTable, Hypervisor, Instant};
+use outrigger_xen::{GrantTable, Hypervisor, Instant, Patience};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Reading};
 use crate::service::State;
 
-/// How long a device may have requests and complete none: what Linux gives a request.
+/// How long a device may have requests and complete none while this domain runs: what Linux gives a request.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// After so many resets a device is given up, unless it was well in between.
@@ -21,30 +21,79 @@ const WELL: Duration = Duration::from_secs(120);
 /// Turns between two looks at the clock, while there is always something to do.
 const LOOK: u32 = 64;
 
-/// By when something must have completed.
+/// The first pause before a device that was given up is tried again; each is twice as long as the one before.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// The longest.
+const LONGEST_PAUSE: Duration = Duration::from_secs(640);
+
+/// How long a device has had requests and completed none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Due {
-    at: Instant,
+    patience: Patience,
     completed: u32,
+}
+
+/// What becomes of a device that was given up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Trial {
+    /// The pause before the next trial; zero if it was never given up.
+    pause: Duration,
+    /// When the next trial begins; none while one is under way.
+    at: Option<Instant>,
 }
 
 impl<D: BlockDevice, M: SharedPages> Disk<D, M> {
     /// Whether it has requests.
     pub fn is_busy(&self) -> bool {
-        self.failed.is_none() && self.queues.iter().any(|queue| queue.in_flight > 0)
+        self.queues.iter().any(|queue| queue.in_flight > 0)
     }
 
-    /// Whether it has had requests for [`PATIENCE`] or longer and has completed none.
-    ///
-    /// The moment that `due` names is moved only when it has passed: so a request costs nothing, and a dead device is
-    /// found out within twice that time.
+    /// Whether it has had requests for [`PATIENCE`] or longer and has completed none. To be asked after its completions were
+    /// taken.
     fn is_stuck(&mut self, now: Instant) -> bool {
-        let Some(due) = self.due.filter(|due| due.at <= now) else {
+        let Some(due) = self.due.as_mut().filter(|due| due.patience.next() <= now) else {
             return false;
         };
-        let stuck = self.is_busy() && due.completed == self.completed;
-        self.due = None;
+        let silent = due.completed == self.completed;
+        let stuck = due.patience.look(now) && silent;
+        let over = stuck || !silent;
+        let stuck = stuck && self.is_busy();
+        if over || !self.is_busy() {
+            self.due = None;
+        }
         stuck
+    }
+
+    /// It is given up, for now.
+    fn put_off(&mut self, now: Instant) {
+        let trial = &mut self.trial;
+        trial.pause = (2 * trial.pause).clamp(PAUSE, LONGEST_PAUSE);
+        trial.at = Some(now.after(trial.pause));
+        let pause = trial.pause.as_secs();
+        log::warn!(
+            "{}: it is tried again in {pause} s, or at once by `outrigger restart`",
+            self.name
+        );
+        self.device.quiesce();
+        self.forget_requests();
+    }
+
+    /// A device that was given up is reset and reads a sector. What became of that is seen later.
+    fn begin_trial(&mut self, now: Instant) {
+        self.trial.at = None;
+        let limits = self.limits;
+        let begun = self.device.restart().is_ok() && {
+            let now = self.device.limits();
+            self.forget_requests();
+            self.reading = Reading::Idle;
+            is_same_device(&now, &limits) && now.sectors == limits.sectors
+        };
+        let block = self.limits.logical_block_size as usize;
+        if !begun || !self.begin_read(0, block) {
+            return self.put_off(now);
+        }
+        self.commit();
     }
 }
 
@@ -61,45 +110,80 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
     #[cold]
     pub fn look_at_the_clock<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
         let now = hv.now();
-        for disk in 0..self.disks.len() {
-            if self.disks[disk].is_stuck(now) {
-                self.reset_disk(hv, disk, "it does not answer");
+        for index in 0..self.disks.len() {
+            let disk = &mut self.disks[index];
+            let stuck = disk.is_stuck(now);
+            if disk.failed.is_none() {
+                if stuck {
+                    self.reset_disk(hv, index, "it does not answer");
+                }
+                continue;
+            }
+            if stuck {
+                disk.put_off(now);
+            } else if disk.trial.at.is_some_and(|at| at <= now) {
+                disk.begin_trial(now);
             }
         }
+        // Somebody may always keep us from sleeping, which is when this is done otherwise.
+        self.patience(hv);
+    }
+
+    /// A read of our own has completed on a device that was given up: its trial is over.
+    #[cold]
+    pub fn end_trial<H: Hypervisor<Pages = P>>(&mut self, hv: &H, index: usize) {
+        let now = hv.now();
+        let disk = &mut self.disks[index];
+        let Reading::Done(status) = disk.reading else {
+            return;
+        };
+        disk.reading = Reading::Idle;
+        if status != Status::Ok {
+            return disk.put_off(now);
+        }
+        log::info!("{}: it answers again, and serves", disk.name);
+        disk.failed = None;
+        // It has to be well for a while before it is given another chance.
+        disk.resets = (RESETS, now);
     }
 
     /// Before the domain sleeps: when to wake for the sake of a device that does not answer.
     #[inline]
     pub fn patience<H: Hypervisor<Pages = P>>(&mut self, hv: &H) -> Option<Instant> {
         let mut earliest: Option<Instant> = None;
-        for disk in self.disks.iter_mut().filter(|disk| disk.is_busy()) {
-            let due = match disk.due {
-                Some(due) => due,
-                None => *disk.due.insert(Due {
-                    at: hv.now().after(PATIENCE),
+        for disk in &mut self.disks {
+            if disk.is_busy() {
+                let due = disk.due.get_or_insert_with(|| Due {
+                    patience: Patience::new(PATIENCE, hv.now()),
                     completed: disk.completed,
-                }),
-            };
-            earliest = earliest.into_iter().chain([due.at]).min();
+                });
+                earliest = earliest.into_iter().chain([due.patience.next()]).min();
+            }
+            earliest = earliest.into_iter().chain(disk.trial.at).min();
         }
         earliest
     }
 
     /// The device broke its contract or does not answer: it is reset, and everything that it had begun is begun again. If
-    /// that was tried often enough, all requests fail from now on.
+    /// that was tried often enough, all requests fail, until it answers again.
     #[cold]
     pub fn reset_disk<H: Hypervisor<Pages = P>>(&mut self, hv: &H, index: usize, why: &'static str) {
         let now = hv.now();
         let disk = &mut self.disks[index];
         if disk.failed.is_some() {
-            return;
+            // In its trial.
+            return disk.put_off(now);
         }
         let (resets, last) = disk.resets;
         let resets = if now.since(last) < WELL { resets } else { 0 };
+        if resets == 0 {
+            disk.trial = Trial::default();
+        }
         if resets >= RESETS {
             return self.fail_disk(hv, index, why);
         }
         disk.resets = (resets + 1, now);
+        disk.all_resets += 1;
         log::error!("{}: {why}; it is reset", disk.name);
         let limits = disk.limits;
         if let Err(fault) = disk.device.restart() {
@@ -107,7 +191,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         }
         disk.forget_requests();
         let now = disk.device.limits();
-        if (BlockLimits { sectors: 0, ..now }) != (BlockLimits { sectors: 0, ..limits }) {
+        if !is_same_device(&now, &limits) {
             return self.fail_disk(hv, index, "it has come back from a reset as another device");
         }
         if now.sectors != limits.sectors {
@@ -137,14 +221,13 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         }
     }
 
-    /// The device is given up: it is stopped, and all requests fail from now on.
+    /// The device is given up: it is stopped, and all requests fail until it answers again.
     #[cold]
-    pub fn fail_disk<H: GrantTable<Pages = P>>(&mut self, hv: &H, index: usize, why: &'static str) {
+    pub fn fail_disk<H: Hypervisor<Pages = P>>(&mut self, hv: &H, index: usize, why: &'static str) {
         let disk = &mut self.disks[index];
-        log::error!("{}: {why}; it serves no more", disk.name);
+        log::error!("{}: {why}; all requests fail from now on", disk.name);
         disk.failed = Some(why);
-        disk.device.quiesce();
-        disk.forget_requests();
+        disk.put_off(hv.now());
         let Self {
             rings,
             batch,
@@ -162,6 +245,11 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             }
         }
     }
+}
+
+/// Whether a device that was reset is what it was, but perhaps of another size.
+fn is_same_device(now: &BlockLimits, before: &BlockLimits) -> bool {
+    (BlockLimits { sectors: 0, ..*now }) == (BlockLimits { sectors: 0, ..*before })
 }
 
 /// The bits of a ring's tags that name the ring, and this beginning of it.

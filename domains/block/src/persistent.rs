@@ -22,6 +22,7 @@ pub(crate) struct PersistentGrants {
     places: Box<[Place]>,
     shift: u32,
     maps: Vec<DmaMap>,
+    retired: Vec<DmaMap>,
     capacity: usize,
 }
 
@@ -74,6 +75,7 @@ impl PersistentGrants {
             .into_boxed_slice(),
             shift: 32 - places.ilog2(),
             maps: Vec::with_capacity(capacity),
+            retired: Vec::new(),
             capacity,
         }
     }
@@ -118,26 +120,19 @@ impl PersistentGrants {
         Ok(())
     }
 
-    /// Keeps at most `capacity` pages from now on (never more than at first); those mapped already stay.
-    pub fn limit(&mut self, capacity: usize) {
-        self.capacity = self.capacity.min(capacity);
+    /// Forgets all pages, and keeps at most `capacity` from now on. Those that were mapped are [`retired`](Self::retired).
+    pub fn retire(&mut self, capacity: usize) {
+        let mut old = core::mem::replace(self, Self::new(capacity));
+        self.retired = core::mem::take(&mut old.retired);
+        self.retired.append(&mut old.maps);
     }
 
-    /// How many pages it may keep.
-    pub fn capacity(&self) -> usize {
-        self.capacity
+    /// Pages that nobody uses any more and that are still mapped: the caller unmaps them, some at a time.
+    pub fn retired(&mut self) -> &mut Vec<DmaMap> {
+        &mut self.retired
     }
 
-    /// Forgets all pages; the caller unmaps them and leaves the vector empty.
-    pub fn take_all(&mut self) -> &mut Vec<DmaMap> {
-        self.places.fill(Place {
-            gref: EMPTY,
-            map: EMPTY,
-        });
-        &mut self.maps
-    }
-
-    /// Pages mapped.
+    /// Pages kept.
     pub fn len(&self) -> usize {
         self.maps.len()
     }

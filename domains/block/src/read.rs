@@ -47,7 +47,7 @@ impl<P: SharedPages + Clone> Ring<P> {
                         io.hv.unmap_pages(old);
                     }
                 }
-                Err(GrantError::Refused(_)) => self.refuse(io, slot, Refusal::Grant),
+                Err(GrantError::Refused(_)) => self.refuse(slot, Refusal::Grant),
                 Err(GrantError::Exhausted) => {
                     exhausted = true;
                     unread[kept] = (slot, page);
@@ -102,7 +102,7 @@ impl<P: SharedPages + Clone> Ring<P> {
             .map_err(|_| Refusal::Gone)
             .and_then(|()| Request::decode(self.abi, &self.journal.request, self.view.max_indirect))
         else {
-            return self.refuse(io, slot, Refusal::Unsupported);
+            return self.refuse(slot, Refusal::Unsupported);
         };
         let words = &mut io.batch.words[..Segment::WORDS * nr_segments];
         pages.copy_out(index * PAGE_SIZE, words);

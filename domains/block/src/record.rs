@@ -6,6 +6,7 @@ use outrigger_xen::digest::{fnv1a, mix};
 
 use crate::journal::Unsound;
 use crate::slice::Slice;
+use crate::view::MAX_INDIRECT_SEGMENTS;
 
 /// Bytes of the header.
 pub(crate) const HEADER: usize = 64;
@@ -15,6 +16,8 @@ const DISK: usize = 8;
 const FIRST: usize = 16;
 const LENGTH: usize = 24;
 const CHECK: usize = 32;
+/// Not under the check, and 0 in records of before 2026-12: [`segments`].
+const SEGMENTS: usize = 40;
 
 /// To be changed with the layout of the record or of the journal: another layout's records are not believed.
 const LAYOUT: u64 = 1;
@@ -26,6 +29,8 @@ pub(crate) struct Facts {
     pub disk: u64,
     /// The partition, as the table had it; `None` for the whole device.
     pub partition: Option<Slice>,
+    /// Most segments of an indirect request, as its frontend was offered.
+    pub segments: usize,
 }
 
 impl Facts {
@@ -34,6 +39,7 @@ impl Facts {
         for (at, word) in [DISK, FIRST, LENGTH].into_iter().zip(self.words()) {
             record.store_u64(at, word);
         }
+        record.store_u64(SEGMENTS, self.segments as u64 | !(self.segments as u64) << 32);
         record.store_u64(CHECK, self.check());
     }
 
@@ -52,6 +58,7 @@ impl Facts {
         let facts = Self {
             disk: record.load_u64(DISK),
             partition: (partition != WHOLE).then_some(partition),
+            segments: segments(record.load_u64(SEGMENTS)),
         };
         if record.load_u64(CHECK) != facts.check() {
             return Err(Unsound("what it says of the disk is damaged"));
@@ -67,6 +74,16 @@ impl Facts {
     fn check(&self) -> u64 {
         let words = self.words().map(|word| [word as u32, (word >> 32) as u32]);
         u64::from(check(LAYOUT, words.as_flattened())) << 32 | LAYOUT
+    }
+}
+
+/// What a word says of the segments that were offered; an earlier image offered as many as there are.
+fn segments(word: u64) -> usize {
+    match (word as u32, (word >> 32) as u32) {
+        (segments, inverse) if segments == !inverse && segments as usize <= MAX_INDIRECT_SEGMENTS => {
+            segments as usize
+        }
+        _ => MAX_INDIRECT_SEGMENTS,
     }
 }
 

@@ -93,6 +93,8 @@ pub(crate) struct Ring<P> {
     pub(crate) in_flight: u32,
     /// Requests to be answered at the end of the turn.
     pub(crate) done: Vec<Slot>,
+    /// So many of them, the first ones, hold no pages of their own any more.
+    pub(crate) released: usize,
     pub(crate) closing: bool,
     pub(crate) counters: Counters,
 }
@@ -123,6 +125,7 @@ impl<P: SharedPages + Clone> Ring<P> {
             barrier: None,
             in_flight: 0,
             done: Vec::with_capacity(capacity),
+            released: 0,
             closing: false,
             counters: Counters::default(),
         }
@@ -155,7 +158,7 @@ impl<P: SharedPages + Clone> Ring<P> {
         D: BlockDevice,
     {
         if self.closing || io.failed {
-            self.cancel(io);
+            self.cancel();
         }
         if self.closing {
             return Ok(Turn::Drained);
@@ -206,12 +209,17 @@ impl<P: SharedPages + Clone> Ring<P> {
             if self.drain_backlog(io).is_err() {
                 return Some(Turn::Waiting);
             }
-            let mut exhausted = !self.unread.is_empty() && self.read_indirect(io);
-            if self.gather.has_plan() {
-                exhausted |= self.map_plan(io);
-            }
+            let exhausted = !self.unread.is_empty() && self.read_indirect(io);
+            let rest = if self.gather.has_plan() {
+                self.map_plan(io)
+            } else {
+                None
+            };
             if exhausted {
                 return Some(Turn::Exhausted);
+            }
+            if rest.is_some() {
+                return rest;
             }
             if !self.backlog.is_empty() || !self.unread.is_empty() || self.gather.has_plan() {
                 return Some(Turn::Waiting);
@@ -238,7 +246,7 @@ impl<P: SharedPages + Clone> Ring<P> {
             }
         };
         if io.failed || noted.is_err() {
-            self.refuse(io, slot, Refusal::Gone);
+            self.refuse(slot, Refusal::Gone);
             return 0;
         }
         match Request::decode(self.abi, &self.journal.request, self.view.max_indirect) {
@@ -272,7 +280,7 @@ impl<P: SharedPages + Clone> Ring<P> {
                 0
             }
             Err(why) => {
-                self.refuse(io, slot, why);
+                self.refuse(slot, why);
                 0
             }
         }
@@ -296,7 +304,7 @@ impl<P: SharedPages + Clone> Ring<P> {
             }
             // It stays unanswerable until it is mapped.
             Ok(None) => self.journal.progress(slot).parts = 1,
-            Err(why) => self.refuse(io, slot, why),
+            Err(why) => self.refuse(slot, why),
         }
     }
 
@@ -345,24 +353,29 @@ impl<P: SharedPages + Clone> Ring<P> {
         }
     }
 
-    /// Maps what the planned requests need, and launches them. True if there was no room for it.
+    /// Maps what the planned requests need, and launches them; what the rest waits for.
     #[cold]
-    fn map_plan<H, D>(&mut self, io: &mut Io<'_, H, D>) -> bool
+    fn map_plan<H, D>(&mut self, io: &mut Io<'_, H, D>) -> Option<Turn>
     where
         H: GrantTable<Pages = P>,
         D: BlockDevice,
     {
-        let exhausted = self.gather.map(io.hv, io.batch, &mut self.journal);
+        let rest = self.gather.map(io.hv, io.batch, &mut self.journal);
         let mut outcomes = core::mem::take(&mut io.batch.outcomes);
         for outcome in outcomes.drain(..) {
             match outcome {
                 Mapped::Ready(gathered) => self.launch(io, gathered),
-                Mapped::Refused(slot) => self.refuse(io, slot, Refusal::Grant),
+                Mapped::Refused(slot) => self.refuse(slot, Refusal::Grant),
             }
         }
         io.batch.outcomes = outcomes;
         self.reuse_segments();
-        exhausted
+        rest
+    }
+
+    /// Requests that it can hold.
+    pub fn slots(&self) -> usize {
+        self.ring.shape().slots() as usize
     }
 
     /// What it has done so far.

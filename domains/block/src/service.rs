@@ -9,7 +9,7 @@ use core::time::Duration;
 use outrigger_blkif::Status;
 use outrigger_devices::{BlockDevice, DmaMemory, Status as DeviceStatus};
 use outrigger_ring::SharedPages;
-use outrigger_xen::{GrantTable, Hypervisor, Instant, IrqSet, Wake};
+use outrigger_xen::{Hypervisor, Instant, IrqSet, Wake};
 use outrigger_xenbus::{DeviceId, TurnOutcome};
 
 use crate::budget::{Allowance, Budget, Ledger};
@@ -53,11 +53,13 @@ pub(crate) struct State<P, D, M> {
     /// Rings that were drained, and whose frontends were not yet asked to notify us of more.
     unchecked: RingSet,
     /// Rings that wait for a completion or for room.
-    waiting: RingSet,
+    pub waiting: RingSet,
     /// Rings with responses to write.
     pub answerable: RingSet,
     /// Rings that are being closed.
     pub closing: RingSet,
+    /// Rings with pages that nobody uses any more and that are still mapped.
+    pub shedding: RingSet,
     /// Counts rings, 6 bits: part of each ring's tags, so that a late completion meets no later ring.
     pub generation: u32,
     /// Which ring is visited first, so that each is at times.
@@ -71,6 +73,10 @@ pub(crate) struct State<P, D, M> {
     pub turns: u32,
     /// The domain may have slept since the last turn.
     pub slept: bool,
+    /// When the control plane no longer waits for a read of ours.
+    pub read_by: Option<Instant>,
+    /// A read of ours was begun, and the device was not yet asked for an interrupt.
+    pub unarmed: bool,
 }
 
 /// A ring, and what it is part of.
@@ -99,6 +105,7 @@ impl<'h, H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'h, H, D, M> {
                 waiting: RingSet::default(),
                 answerable: RingSet::default(),
                 closing: RingSet::default(),
+                shedding: RingSet::default(),
                 generation: 0,
                 first: 0,
                 retry: None,
@@ -106,6 +113,8 @@ impl<'h, H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'h, H, D, M> {
                 found: false,
                 turns: 0,
                 slept: false,
+                read_by: None,
+                unarmed: false,
             }),
         }
     }
@@ -135,7 +144,7 @@ impl<'h, H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'h, H, D, M> {
     /// Whether the control plane has left something for a turn to do: take one before sleeping.
     pub fn has_work(&self) -> bool {
         let state = self.state.borrow();
-        !state.active.is_empty() || !state.answerable.is_empty()
+        !state.active.is_empty() || !state.answerable.is_empty() || !state.shedding.is_empty() || state.unarmed
     }
 
     /// The next turn looks at each ring as if its guest had notified us.
@@ -149,10 +158,15 @@ impl<'h, H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'h, H, D, M> {
     /// One turn of the loop. Bounded, whatever any guest does.
     pub fn turn(&self, wake: Wake) -> TurnOutcome {
         let state = &mut *self.state.borrow_mut();
+        state.batch.begin_turn();
         let other_events = state.take(self.hv, wake);
         state.sense(self.hv);
         state.submit();
         state.reap(self.hv);
+        // After the answers were taken: one that waited for us is no silence.
+        if state.is_time_to_look(wake.timer) {
+            state.look_at_the_clock(self.hv);
+        }
         let answered = !state.answerable.is_empty();
         state.respond(self.hv);
         TurnOutcome {
@@ -189,9 +203,6 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             self.retry = None;
             self.active.extend(self.waiting.take());
         }
-        if self.is_time_to_look(wake.timer) {
-            self.look_at_the_clock(hv);
-        }
         other_events
     }
 
@@ -202,9 +213,9 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         if active.is_empty() {
             return;
         }
-        let mut exhausted = false;
+        let (mut exhausted, mut short) = (false, false);
         let mut order = active.iter_from(self.first).peekable();
-        // Whoever is first now is last next time.
+        // The first one now is the last one next time.
         self.first = order.peek().map_or(0, |first| (first + 1) % MAX_RINGS);
         for index in order {
             // One ring's turn is bounded. All of them take many times as long, and where processors are shared others run in between.
@@ -223,8 +234,13 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
                 failed: disk.failed.is_some(),
             };
             let owed = served.ring.ring.debt();
+            io.batch.begin_ring(active.len());
             let turn = served.ring.turn(&mut io);
             self.found |= served.ring.ring.debt() != owed;
+            if core::mem::take(&mut batch.is_short) && !core::mem::replace(&mut short, true) {
+                // The first for which no pages were left begins the next turn.
+                self.first = index;
+            }
             if served.ring.has_answers() {
                 self.answerable.insert(index);
             }
@@ -240,7 +256,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             }
         }
         if exhausted {
-            self.relieve(hv);
+            self.relieve();
         }
     }
 
@@ -264,7 +280,6 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         let Self {
             disks,
             rings,
-            batch,
             answerable,
             ..
         } = self;
@@ -276,6 +291,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         } = &mut disks[index];
         let mut fault = None;
         let mut completions = 0_u32;
+        let mut own = false;
         for (number, queue) in queues.iter_mut().enumerate() {
             if queue.in_flight == 0 {
                 continue;
@@ -285,6 +301,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
                 completed += 1;
                 if completion.tag == OWN_TAG {
                     *reading = Reading::Done(completion.status);
+                    own = true;
                     return;
                 }
                 let status = match completion.status {
@@ -296,7 +313,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
                 let at = (completion.tag.0 >> 16) as usize;
                 if let Some(Some(served)) = rings.get_mut(at)
                     && served.ring.owns(completion.tag)
-                    && served.ring.complete(hv, batch, completion.tag, status)
+                    && served.ring.complete(completion.tag, status)
                 {
                     answerable.insert(at);
                 }
@@ -312,35 +329,49 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             self.found = true;
             let waiting = self.waiting.take();
             self.active.extend(waiting);
+            // Our own read may wait for room.
+            self.poke |= own || self.read_by.is_some();
         }
         self.disks[index].completed = self.disks[index].completed.wrapping_add(completions);
+        if own && self.disks[index].failed.is_some() {
+            self.end_trial(hv, index);
+        }
         if let Some(fault) = fault {
             self.reset_disk(hv, index, fault.0);
         }
     }
 
-    /// Writes the responses, after everything that their requests had mapped is unmapped.
+    /// Writes the responses, after everything that their requests had mapped is unmapped; as many as the turn goes.
     #[inline]
     fn respond<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
-        self.batch.unmap(hv);
-        for index in self.answerable.take().iter() {
+        let Self { rings, batch, .. } = self;
+        let answerable = self.answerable.take();
+        for index in answerable.iter_from(self.first) {
+            if let Some(served) = &mut rings[index] {
+                served.ring.release_done(hv, batch);
+            }
+        }
+        batch.unmap(hv);
+        for index in answerable.iter() {
             hv.still_alive();
-            if let Some(served) = &mut self.rings[index] {
-                served.ring.answer(hv);
+            if let Some(served) = &mut rings[index]
+                && served.ring.answer(hv, batch)
+            {
+                self.answerable.insert(index);
             }
         }
     }
 
-    /// Before the domain may sleep: whoever could have something for us by now is looked at once more, and asked to tell
+    /// Before the domain may sleep: all who could have something for us by now are looked at once more, and asked to tell
     /// us next time.
     #[inline]
     fn settle<H: Hypervisor<Pages = P>>(&mut self, hv: &H) -> TurnOutcome {
-        if !self.closing.is_empty() {
-            self.release_closed(hv);
+        if !self.closing.is_empty() || !self.shedding.is_empty() {
+            self.release(hv);
         }
         // While some ring keeps us busy, a look at the others is enough, but a look there must be: their frontends do not
         // notify us of what they add before they were asked to.
-        let asleep_next = self.active.is_empty();
+        let asleep_next = self.active.is_empty() && self.answerable.is_empty() && self.shedding.is_empty();
         for index in self.unchecked.take().iter() {
             let Some(served) = &mut self.rings[index] else {
                 continue;
@@ -357,11 +388,16 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
                 Err(overflow) => self.break_ring(index, overflow),
             }
         }
-        let mut more_work = !self.active.is_empty();
+        let mut more_work = !asleep_next || !self.active.is_empty();
+        self.unarmed = false;
         if !more_work {
             for disk in &mut self.disks {
                 more_work |= disk.arm();
             }
+        }
+        if self.read_by.is_some_and(|at| hv.now() >= at) {
+            self.read_by = None;
+            self.poke();
         }
         if !more_work && !self.waiting.is_empty() && self.retry.is_none() {
             self.retry = Some(hv.now().after(RETRY));
@@ -371,7 +407,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         let devices = self.disks.iter().filter_map(|disk| disk.device.deadline());
         TurnOutcome {
             more_work,
-            deadline: devices.chain(patience).chain(self.retry).min(),
+            deadline: devices.chain(patience).chain(self.retry).chain(self.read_by).min(),
             other_events: false,
             answered: false,
             poke: core::mem::take(&mut self.poke),
@@ -385,18 +421,19 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         self.poke = true;
     }
 
-    /// Mappings have run out, which the budget should not let happen: pages that only stay mapped to save work go, where
-    /// nothing is in flight.
+    /// Mappings have run out, which the budget should not let happen: of the rings with nothing in flight, the one that keeps
+    /// most pages to save work gives them up.
     #[cold]
-    fn relieve<H: GrantTable<Pages = P>>(&mut self, hv: &H) {
-        let mut shed = false;
-        for served in self.rings.iter_mut().flatten() {
-            shed |= served.ring.shed(hv);
-        }
-        if shed {
-            log::warn!("no room to map grants; persistent ones were given up");
-            let waiting = self.waiting.take();
-            self.active.extend(waiting);
-        }
+    fn relieve(&mut self) {
+        let rings = (0..).zip(&self.rings);
+        let idle = rings.filter_map(|(index, served)| {
+            let ring = &served.as_ref()?.ring;
+            ring.is_idle().then_some((ring.kept(), index))
+        });
+        let Some((kept @ 1.., index)) = idle.max() else {
+            return;
+        };
+        log::warn!("no room to map grants: ring {index} gives up {kept} persistent ones");
+        self.shed(index, kept / 2);
     }
 }

@@ -2,11 +2,11 @@
 
 /// A set of ring numbers, in one word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct RingSet(u64);
+pub(crate) struct RingSet(u128);
 
 impl RingSet {
     /// Ring numbers are below this.
-    pub const CAPACITY: usize = 64;
+    pub const CAPACITY: usize = u128::BITS as usize;
 
     #[inline]
     pub fn insert(&mut self, ring: usize) {
@@ -18,6 +18,10 @@ impl RingSet {
         self.0 &= !(1 << (ring % Self::CAPACITY));
     }
 
+    pub fn contains(self, ring: usize) -> bool {
+        self.0 >> (ring % Self::CAPACITY) & 1 != 0
+    }
+
     #[inline]
     pub fn extend(&mut self, others: Self) {
         self.0 |= others.0;
@@ -26,6 +30,12 @@ impl RingSet {
     #[inline]
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// How many are in it.
+    #[inline]
+    pub fn len(self) -> usize {
+        self.0.count_ones() as usize
     }
 
     /// All of it, leaving nothing.
@@ -63,14 +73,14 @@ mod tests {
     #[test]
     fn goes_around() {
         let mut set = RingSet::default();
-        for ring in [0, 5, 40, 63] {
+        for ring in [0, 5, 40, 127] {
             set.insert(ring);
         }
-        assert_eq!(set.iter().collect::<Vec<_>>(), [0, 5, 40, 63]);
-        assert_eq!(set.iter_from(40).collect::<Vec<_>>(), [40, 63, 0, 5]);
-        assert_eq!(set.iter_from(6).collect::<Vec<_>>(), [40, 63, 0, 5]);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [0, 5, 40, 127]);
+        assert_eq!(set.iter_from(40).collect::<Vec<_>>(), [40, 127, 0, 5]);
+        assert_eq!(set.iter_from(6).collect::<Vec<_>>(), [40, 127, 0, 5]);
         set.remove(5);
-        assert_eq!(set.take().iter_from(63).collect::<Vec<_>>(), [63, 0, 40]);
+        assert_eq!(set.take().iter_from(127).collect::<Vec<_>>(), [127, 0, 40]);
         assert!(set.is_empty());
     }
 }

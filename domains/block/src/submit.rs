@@ -2,7 +2,6 @@
 
 use outrigger_devices::{BlockDevice, BlockOp, BlockRequest, QueueFull};
 use outrigger_ring::SharedPages;
-use outrigger_xen::GrantTable;
 
 use crate::journal::Slot;
 use crate::ring::{Io, Ring};
@@ -177,7 +176,7 @@ impl<P: SharedPages + Clone> Ring<P> {
     }
 
     /// Fails what waits.
-    pub(crate) fn cancel_backlog<H: GrantTable<Pages = P>, D: BlockDevice>(&mut self, io: &mut Io<'_, H, D>) {
+    pub(crate) fn cancel_backlog(&mut self) {
         let mut backlog = core::mem::take(&mut self.backlog);
         for item in backlog.drain(..) {
             let unsent = match item.op {
@@ -189,7 +188,7 @@ impl<P: SharedPages + Clone> Ring<P> {
                     u32::try_from(parts).unwrap_or(u32::MAX)
                 }
             };
-            self.withdraw(io, item.slot, unsent);
+            self.withdraw(item.slot, unsent);
         }
         self.backlog = backlog;
         self.gather.segments.clear();

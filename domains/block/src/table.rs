@@ -1,8 +1,9 @@
 //! Partition tables: GPT (UEFI specification, chapter 5.3) with its backup, and the four primary partitions of an MBR.
 //!
-//! Whoever may write the disk wrote the table, so each number in it is an allegation: sizes and counts are bounded before
+//! A guest that may write the disk may have written the table, so each number in it is an allegation: sizes and counts are bounded before
 //! anything is read by them, and a partition that does not lie within the device does not exist.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -23,6 +24,10 @@ const PROTECTIVE: u8 = 0xee;
 static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&Crc32::ALGORITHM);
 
 /// Where the table is read from.
+#[expect(
+    async_fn_in_trait,
+    reason = "one thread polls these futures; nobody needs them to be Send"
+)]
 pub trait Sectors {
     /// Size in 512-byte sectors.
     fn sectors(&self) -> u64;
@@ -32,7 +37,7 @@ pub trait Sectors {
     ///
     /// # Errors
     /// The device failed or did not answer in time.
-    fn read(&mut self, sector: u64, into: &mut [u8]) -> Result<(), ReadError>;
+    async fn read(&mut self, sector: u64, into: &mut [u8]) -> Result<(), ReadError>;
 }
 
 /// The device could not be read.
@@ -110,13 +115,13 @@ impl Partition {
 ///
 /// # Errors
 /// There is no table that can be believed.
-pub fn partitions(disk: &mut impl Sectors) -> Result<Vec<Partition>, TableError> {
+pub async fn partitions(disk: &mut impl Sectors) -> Result<Vec<Partition>, TableError> {
     let block = disk.logical_block_size() as usize;
     if block > PAGE_SIZE || disk.sectors() < 8 {
         return Err(TableError::NoTable);
     }
-    let mut page = [0; PAGE_SIZE];
-    disk.read(0, &mut page[..block])?;
+    let mut page = Box::new([0; PAGE_SIZE]);
+    disk.read(0, &mut page[..block]).await?;
     let mbr: MasterBootRecord = pod_read_unaligned(&page[..size_of::<MasterBootRecord>()]);
     if mbr.signature != [0x55, 0xaa] {
         return Err(TableError::NoTable);
@@ -129,11 +134,11 @@ pub fn partitions(disk: &mut impl Sectors) -> Result<Vec<Partition>, TableError>
         return Ok(mbr_partitions(&mbr, disk));
     }
     let last = disk.sectors() / (block as u64 / 512) - 1;
-    match gpt(disk, 1, &mut page)? {
+    match gpt(disk, 1, &mut page).await? {
         Some(partitions) => Ok(partitions),
         None => {
             log::warn!("the primary GPT is damaged, trying its backup");
-            gpt(disk, last, &mut page)?.ok_or(TableError::Damaged)
+            gpt(disk, last, &mut page).await?.ok_or(TableError::Damaged)
         }
     }
 }
@@ -171,14 +176,14 @@ fn slice(disk: &impl Sectors, first: u64, blocks: u64) -> Option<Slice> {
 }
 
 /// The partitions of the GPT whose header is at block `lba`; `None` if it is not intact.
-fn gpt(
+async fn gpt(
     disk: &mut impl Sectors,
     lba: u64,
     page: &mut [u8; PAGE_SIZE],
 ) -> Result<Option<Vec<Partition>>, ReadError> {
     let block = disk.logical_block_size() as usize;
     let unit = block as u64 / 512;
-    disk.read(lba * unit, &mut page[..block])?;
+    disk.read(lba * unit, &mut page[..block]).await?;
     let Some(header) = intact_header(&page[..block], lba) else {
         return Ok(None);
     };
@@ -201,7 +206,8 @@ fn gpt(
         disk.read(
             array.first + at as u64 / 512,
             &mut page[..used.next_multiple_of(block)],
-        )?;
+        )
+        .await?;
         digest.update(&page[..used]);
         for entry in page[..used].chunks_exact(entry_bytes) {
             number += 1;

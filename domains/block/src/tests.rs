@@ -24,15 +24,19 @@ fn persistent_grants_keep_what_fits() {
     }
     assert_eq!(grants.insert(GrantRef(8), map(4)), Err(map(4)), "no room");
     assert_eq!(grants.len(), 3);
-    grants.take_all().clear();
+    grants.retire(3);
+    assert_eq!(grants.retired().len(), 3);
+    grants.retired().clear();
     assert_eq!(
         (grants.len(), grants.room(), grants.find(GrantRef(7))),
         (0, 3, None)
     );
     assert_eq!(grants.insert(GrantRef(7), map(1)), Ok(()));
     assert_eq!(grants.insert(GrantRef(7), map(2)), Err(map(2)), "mapped already");
-    grants.limit(1);
-    assert_eq!(grants.insert(GrantRef(8), map(3)), Err(map(3)));
+    grants.retire(1);
+    assert_eq!(grants.insert(GrantRef(8), map(3)), Ok(()));
+    assert_eq!(grants.insert(GrantRef(9), map(4)), Err(map(4)));
+    assert_eq!(*grants.retired(), [map(1)]);
     // None at all, for a frontend that keeps nothing.
     let mut none = PersistentGrants::new(0);
     assert_eq!(none.find(GrantRef(u32::MAX)), None);

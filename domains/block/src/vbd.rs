@@ -12,19 +12,21 @@ use outrigger_xen::{GrantRef, Hypervisor, Port, Wake};
 use outrigger_xenbus::{DeviceClass, DeviceId, Nodes, Refusal, Service, TurnOutcome};
 
 use crate::attach::{FrontendNodes, RingNodes};
+use crate::budget::{Offer, Rings};
 use crate::counters::Counters;
 use crate::service::{Block, State};
+use crate::resolve::Place;
 use crate::slice::{Slice, Target};
-use crate::view::{DiskView, MAX_INDIRECT_SEGMENTS};
+use crate::view::DiskView;
 
 /// Most vbds at once.
-const MAX_VBDS: usize = 64;
+pub(crate) const MAX_VBDS: usize = 64;
 
 /// Most rings of a vbd: as many as Linux's frontend makes by default for four processors.
-const MAX_QUEUES: u32 = 4;
+pub(crate) const MAX_QUEUES: u32 = 4;
 
 /// Largest ring, as log2 of its pages.
-const MAX_RING_PAGE_ORDER: u32 = 4;
+pub(crate) const MAX_RING_PAGE_ORDER: u32 = 4;
 
 /// What the toolstack and the devices say of a vbd, and what it is doing.
 pub(crate) struct Vbd {
@@ -43,6 +45,8 @@ pub(crate) struct Vbd {
     removable: bool,
     cdrom: bool,
     discard: bool,
+    /// What its frontend was told that it may use.
+    pub offer: Offer,
     pub rings: Vec<usize>,
     /// Of the rings that are gone.
     pub counters: Counters,
@@ -90,27 +94,28 @@ impl<H: Hypervisor, D: BlockDevice, M: SharedPages> DeviceClass for Block<'_, H,
         let values = nodes.backend_all(keys).await?;
         let at = |node: &str, why: String| Refusal(format!("{}/{node}: {why}", nodes.backend_path()));
         let wanted = wanted(values).map_err(|(node, why)| at(node, why))?;
-        let state = &mut *self.state.borrow_mut();
+        let id = nodes.device();
         let target = wanted.target.to_string();
-        let slice = state
-            .admit(self.hv, nodes.device(), wanted, nodes.resumed())
+        let found = self.locate(id, &wanted.target, nodes.resumed()).await;
+        let (slice, offer) = found
+            .and_then(|place| self.state.borrow_mut().admit(id, wanted, place))
             .map_err(|why| at(key::PARAMS, why))?;
-        log::info!("vbd {}: {target}, {slice}", nodes.device());
+        log::info!("vbd {id}: {target}, {slice}");
         Ok(published([
-            (key::MAX_RING_PAGE_ORDER, MAX_RING_PAGE_ORDER.into()),
-            (key::MULTI_QUEUE_MAX_QUEUES, MAX_QUEUES.into()),
-            (key::FEATURE_MAX_INDIRECT_SEGMENTS, MAX_INDIRECT_SEGMENTS as u64),
+            (key::MAX_RING_PAGE_ORDER, offer.order.into()),
+            (key::MULTI_QUEUE_MAX_QUEUES, offer.queues.into()),
+            (key::FEATURE_MAX_INDIRECT_SEGMENTS, offer.segments as u64),
             (key::FEATURE_PERSISTENT, 1),
         ]))
     }
 
     async fn connect<P: SharedPages>(&self, nodes: &Nodes<'_, P>) -> Result<Published, Refusal> {
-        let frontend = frontend(nodes).await?;
-        let state = &mut *self.state.borrow_mut();
         let id = nodes.device();
-        let (view, published) = state
-            .properties(id)
-            .ok_or_else(|| Refusal(format!("vbd {id} was never probed")))?;
+        let unknown = || Refusal(format!("vbd {id} was never probed"));
+        let offer = self.state.borrow().offered(id).ok_or_else(unknown)?;
+        let frontend = frontend(nodes, offer).await?;
+        let state = &mut *self.state.borrow_mut();
+        let (view, published) = state.properties(id).ok_or_else(unknown)?;
         state
             .attach(self.hv, id, view, &frontend, nodes.resumed())
             .map_err(|why| Refusal(format!("{}/{why}", nodes.frontend_path())))?;
@@ -192,13 +197,7 @@ impl<H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'_, H, D, M> {
 
 impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
     /// Takes a vbd in, or looks at it anew before it connects again.
-    fn admit<H: Hypervisor<Pages = P>>(
-        &mut self,
-        hv: &H,
-        id: DeviceId,
-        wanted: Wanted,
-        resumed: bool,
-    ) -> Result<Slice, String> {
+    fn admit(&mut self, id: DeviceId, wanted: Wanted, place: Place) -> Result<(Slice, Offer), String> {
         let old = self.vbds.iter().position(|vbd| vbd.id == id);
         if old.is_some_and(|at| !self.vbds[at].rings.is_empty()) {
             return Err("it is still connected".into());
@@ -206,7 +205,18 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         if old.is_none() && self.vbds.len() >= MAX_VBDS {
             return Err(format!("this domain serves no more than {MAX_VBDS} vbds"));
         }
-        let (disk, partition) = self.locate(hv, id, &wanted.target, resumed)?;
+        let Place {
+            disk,
+            partition,
+            segments,
+        } = place;
+        let offer = match segments {
+            Some(segments) => Offer {
+                segments,
+                ..Offer::MOST
+            },
+            None => self.offer(id),
+        };
         let slice = partition.clamp(self.disks[disk].limits.sectors);
         let limits = &self.disks[disk].limits;
         let read_only = wanted.read_only || limits.read_only;
@@ -246,6 +256,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             removable: wanted.removable,
             cdrom: wanted.cdrom,
             discard: wanted.discard,
+            offer,
             rings: Vec::new(),
             counters: Counters::default(),
             fault: None,
@@ -255,14 +266,40 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             Some(at) => self.vbds[at] = vbd,
             None => self.vbds.push(vbd),
         }
-        Ok(slice)
+        Ok((slice, offer))
+    }
+
+    /// What a vbd's frontend is offered, now that others have theirs.
+    fn offer(&self, id: DeviceId) -> Offer {
+        let mut taken = Rings::default();
+        for vbd in self.vbds.iter().filter(|vbd| vbd.id != id) {
+            let slots = |ring: &usize| self.rings[*ring].as_ref().map_or(0, |served| served.ring.slots());
+            let has = if vbd.rings.is_empty() {
+                vbd.offer.most()
+            } else {
+                Rings {
+                    rings: vbd.rings.len(),
+                    slots: vbd.rings.iter().map(slots).sum(),
+                }
+            };
+            taken.rings += has.rings;
+            taken.slots += has.slots;
+        }
+        let others = self.vbds.iter().filter(|vbd| vbd.id != id).count();
+        self.budget
+            .offer(taken, MAX_VBDS.saturating_sub(others + 1))
+    }
+
+    fn offered(&self, id: DeviceId) -> Option<Offer> {
+        Some(self.vbds.iter().find(|vbd| vbd.id == id)?.offer)
     }
 
     /// What a vbd's rings may do, and what its frontend is told of it.
     fn properties(&mut self, id: DeviceId) -> Option<(DiskView, Published)> {
         let vbd = self.vbds.iter_mut().find(|vbd| vbd.id == id)?;
         let limits = &self.disks[vbd.disk].limits;
-        let view = DiskView::new(vbd.slice, vbd.read_only, vbd.discard, limits);
+        let mut view = DiskView::new(vbd.slice, vbd.read_only, vbd.discard, limits);
+        view.max_indirect = vbd.offer.segments;
         vbd.resized = false;
         vbd.fault = None;
         vbd.counters = Counters::default();
@@ -276,7 +313,7 @@ fn properties(vbd: &Vbd, view: &DiskView, limits: &BlockLimits) -> Published {
     let info = flag(vbd.cdrom, key::VDISK_CDROM)
         | flag(vbd.removable, key::VDISK_REMOVABLE)
         | flag(vbd.read_only, key::VDISK_READONLY);
-    // Whoever has a volatile cache needs flushes; who has none needs neither them nor barriers.
+    // A device with a volatile cache needs flushes; one without needs neither them nor barriers.
     let mut nodes = published([
         (key::SECTORS, vbd.slice.sectors),
         (key::SECTOR_SIZE, limits.logical_block_size.into()),
@@ -337,7 +374,7 @@ fn wanted(
 }
 
 /// Reads what the frontend published.
-async fn frontend<P: SharedPages>(nodes: &Nodes<'_, P>) -> Result<FrontendNodes, Refusal> {
+async fn frontend<P: SharedPages>(nodes: &Nodes<'_, P>, offer: Offer) -> Result<FrontendNodes, Refusal> {
     let keys = [
         key::PROTOCOL,
         key::FEATURE_PERSISTENT,
@@ -354,8 +391,8 @@ async fn frontend<P: SharedPages>(nodes: &Nodes<'_, P>) -> Result<FrontendNodes,
             .filter(|number| (least..=most).contains(number))
             .ok_or_else(|| bad(node, format!("not {least} to {most}")))
     };
-    let queues = within(key::MULTI_QUEUE_NUM_QUEUES, queues, 1, 1, MAX_QUEUES)?;
-    let order = within(key::RING_PAGE_ORDER, order, 0, 0, MAX_RING_PAGE_ORDER)?;
+    let queues = within(key::MULTI_QUEUE_NUM_QUEUES, queues, 1, 1, offer.queues)?;
+    let order = within(key::RING_PAGE_ORDER, order, 0, 0, offer.order)?;
     let mut rings = Vec::with_capacity(queues as usize);
     for queue in 0..queues {
         // One ring lives where it did before there could be several.

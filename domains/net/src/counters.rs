@@ -42,7 +42,7 @@ impl Drop {
     /// All of them, with their names.
     pub const ALL: [(Self, &'static str); Self::COUNT] = [
         (Self::Refused, "refused"),
-        (Self::Grant, "bad grant"),
+        (Self::Grant, "bad-grant"),
         (Self::Malformed, "malformed"),
         (Self::SourceMac, "source-mac"),
         (Self::SourceIp, "source-ip"),

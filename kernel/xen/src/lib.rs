@@ -19,6 +19,7 @@ mod event;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod grant;
+mod patience;
 mod shutdown;
 mod survivors;
 pub mod xenstore;
@@ -29,6 +30,7 @@ pub use grant::{
     Access, CopyOp, CopySide, DmaMap, GRANT_BATCH, GrantError, GrantRef, GrantTable, MapRequest, MappedPages,
 };
 pub use outrigger_hal::{Clock, DmaAddr, DmaPage, DmaSegment, Instant, IrqSet, PAGE_SIZE};
+pub use patience::Patience;
 pub use shutdown::{End, Shutdown};
 pub use survivors::{Ended, Key, RESTART_STATE, Survivors};
 

@@ -211,7 +211,7 @@ fn counters_tell_what_was_done() {
         world.node(device, "statistics").as_deref(),
         Some(
             "reads=4 sectors-read=8 writes=4 sectors-written=32 flushes=1 barriers=0 discards=0 refused=1 errors=0 maps=8 \
-             unmaps=4 notifications=1"
+             unmaps=4 notifications=1 replayed=0 restarts=0"
         )
     );
 }
@@ -231,7 +231,10 @@ fn bounces_are_told() {
     };
     world.advance(5000);
     let told = world.node(device, "statistics").expect("statistics");
-    assert!(told.ends_with(" notifications=1 bounced=7 by-hand=3"), "{told}");
+    assert!(
+        told.ends_with(" notifications=1 replayed=0 bounced=7 by-hand=3 restarts=0"),
+        "{told}"
+    );
 }
 
 /// A device that may never be heard of again is looked at when it asks for that.

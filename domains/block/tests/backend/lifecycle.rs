@@ -369,57 +369,6 @@ fn several_disks() {
 }
 
 #[test]
-fn too_many_rings_are_refused() {
-    let world = World::new();
-    let options = Options {
-        queues: 4,
-        ..Options::default()
-    };
-    let mut guests = Vec::new();
-    // 32 rings are always possible.
-    for n in 0..8 {
-        guests.push(Guest::boot(
-            &world,
-            vbd(FE, 51712 + 16 * n),
-            "virtio0",
-            "r",
-            options,
-        ));
-    }
-    let late = vbd(OTHER, 51712);
-    while guests.len() < 17 {
-        let device = vbd(FE, 51712 + 16 * guests.len() as u32);
-        world.attach(device, "virtio0", "r");
-        let guest = Guest::publish(&world, device, options);
-        world.advance(600);
-        if world.state(device) != "4" {
-            break;
-        }
-        guests.push(guest);
-    }
-    world.attach(late, "virtio0", "r");
-    Guest::publish(&world, late, options);
-    world.advance(600);
-    assert!(
-        world.error(late).contains("rings of this domain are taken") || world.error(late).contains("no room"),
-        "{}",
-        world.error(late)
-    );
-    // And one that leaves makes room.
-    let leaving = guests.pop().unwrap();
-    leaving.close(&world);
-    world.ts.begin_detach(late);
-    world
-        .xs
-        .by(OTHER)
-        .write(&format!("{}/state", late.frontend_path()), "6")
-        .unwrap();
-    world.advance(2500);
-    assert!(world.ts.finish_detach(late));
-    Guest::boot(&world, late, "virtio0", "r", options);
-}
-
-#[test]
 fn silo_is_explained() {
     let world = World::new();
     world.xen.set_silo(true);

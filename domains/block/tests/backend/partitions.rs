@@ -1,10 +1,14 @@
 //! Targets and partition tables.
 
+use std::pin::pin;
+use std::task::Poll;
+
 use gpt_disk_types::{
     GptHeader, GptPartitionEntry, GptPartitionName, GptPartitionType, Guid, LbaLe, MasterBootRecord, U32Le,
     crc,
 };
-use outrigger_block::{Part, PartUuid, ReadError, Sectors, Slice, TableError, Target, partitions};
+use outrigger_block::{Part, PartUuid, Partition, ReadError, Sectors, Slice, TableError, Target};
+use outrigger_xen::xenstore::poll_once;
 use proptest::prelude::*;
 
 use crate::disk::{self, SECTOR};
@@ -67,12 +71,20 @@ impl Sectors for Image {
     fn logical_block_size(&self) -> u32 {
         self.block
     }
-    fn read(&mut self, sector: u64, into: &mut [u8]) -> Result<(), ReadError> {
+    async fn read(&mut self, sector: u64, into: &mut [u8]) -> Result<(), ReadError> {
         assert!(into.len() <= 4096 && into.len().is_multiple_of(self.block as usize));
         let at = sector as usize * SECTOR;
         assert!(at + into.len() <= self.bytes.len(), "a read leaves the disk");
         into.copy_from_slice(&self.bytes[at..at + into.len()]);
         Ok(())
+    }
+}
+
+/// The image answers at once.
+fn partitions(image: &mut Image) -> Result<Vec<Partition>, TableError> {
+    match poll_once(pin!(outrigger_block::partitions(image))) {
+        Poll::Ready(partitions) => partitions,
+        Poll::Pending => panic!("nothing is waited for"),
     }
 }
 
@@ -288,6 +300,63 @@ fn the_table_is_read_while_others_are_served() {
     assert_eq!(first.unanswered(), 0);
     // Partitions that do not overlap may both be written.
     assert_eq!(world.state(second.device), "4");
+}
+
+/// Another disk answers slowly, or never: reading its table stops nobody.
+#[test]
+fn a_slow_disk_that_is_attached_stops_nobody() {
+    let world = World::with(&[disk::limits(4096), disk::limits(4096)]);
+    let mut first = Guest::boot(&world, vbd(FE, 51712), "virtio0", "r", Options::default());
+    let buffer = first.buffer();
+    let read = |first: &mut Guest| {
+        let id = first.data(0, READ, 0, &[buffer.whole()]);
+        assert_eq!(first.one(&world, id), OKAY);
+    };
+    write_gpt(&mut world.disks[1].borrow_mut().data, 512, &[("root", 100, 299)]);
+    world.disks[1].borrow_mut().held = true;
+    let device = vbd(OTHER, 51712);
+    world.attach(device, "virtio1:1", "r");
+    for _ in 0..20 {
+        assert_eq!(world.state(device), "1");
+        read(&mut first);
+        world.advance(100);
+    }
+    world.disks[1].borrow_mut().let_go();
+    world.settle();
+    assert_eq!(world.state(device), "2", "{}", world.error(device));
+    // One that never answers is said not to, and is not asked again at each guest's whim.
+    world.ts.begin_detach(device);
+    world.advance(3000);
+    assert!(world.ts.finish_detach(device));
+    world.disks[1].borrow_mut().held = true;
+    world.attach(device, "virtio1:1", "r");
+    world.advance(4000);
+    assert!(world.error(device).contains("does not answer"), "{}", world.error(device));
+    let reads = world.disks[1].borrow().seen.len();
+    let other = vbd(OTHER, 51728);
+    world.attach(other, "virtio1:1", "r");
+    assert!(world.error(other).contains("does not answer"), "{}", world.error(other));
+    assert_eq!(world.disks[1].borrow().seen.len(), reads);
+    read(&mut first);
+}
+
+/// A guest whose frontend begins again and again does not make us read a table again and again.
+#[test]
+fn a_frontend_that_begins_again_has_the_partition_that_it_had() {
+    let world = World::new();
+    write_gpt(&mut world.disk().data, 512, &[("root", 100, 299)]);
+    let device = vbd(FE, 51712);
+    let guest = Guest::boot(&world, device, "virtio0:1", "w", Options::default());
+    let reads = world.disk().seen.len();
+    let mut guest = guest;
+    for _ in 0..5 {
+        guest.close(&world);
+        guest.set_state(&world, 1);
+        world.advance(100);
+        guest = Guest::connect(&world, device, Options::default());
+    }
+    assert_eq!(world.disk().seen.len(), reads);
+    assert_eq!(world.node(device, "sectors").unwrap(), "200");
 }
 
 #[test]

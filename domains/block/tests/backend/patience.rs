@@ -79,8 +79,21 @@ fn a_device_that_never_answers_fails_what_was_asked() {
     let ids = begin(&world, &mut guest);
     world.advance(200_000);
     guest.collect();
-    assert_eq!(world.disk().restarts, 8, "two attempts");
     assert!(ids.iter().all(|id| guest.answer(*id) == Some(ERROR)));
+    // Two resets, and trials after 10, 30 and 40 seconds more: each gets half a minute.
+    assert_eq!(world.disk().restarts, 6);
+    let device = guest.device;
+    assert!(world.node(device, "statistics").unwrap().contains(" disk-failed=1 "));
+    let buffer = guest.buffer();
+    let id = guest.data(0, READ, 0, &[buffer.whole()]);
+    assert_eq!(guest.one(&world, id), ERROR, "it fails at once");
+    // It answers again, and is tried again in due time.
+    world.disk().let_go();
+    world.advance(640_000);
+    let id = guest.data(0, READ, 0, &[buffer.whole()]);
+    assert_eq!(guest.one(&world, id), OKAY, "it serves again");
+    world.advance(5000);
+    assert!(!world.node(device, "statistics").unwrap().contains("disk-failed"));
     guest.close(&world);
     world.xen.assert_nothing_held(DD);
 }
@@ -120,10 +133,60 @@ fn a_device_that_lied_is_reset_and_asked_again() {
     guest.collect();
     assert!(ids.iter().all(|id| guest.answer(*id) == Some(OKAY)));
     assert!(world.counters(device).replayed > 0);
-    assert!(
-        world
-            .counters(device)
-            .to_string()
-            .ends_with("requests carried out again")
-    );
+    world.advance(5000);
+    let told = world.node(device, "statistics").expect("statistics");
+    assert!(told.contains(" replayed=6 disk-resets=1 "), "{told}");
+}
+
+/// The domain was paused, or its processor was given to others, for longer than a device is given: that is no silence of the
+/// device's, whose answers may be waiting.
+#[test]
+fn time_in_which_the_domain_did_not_run_is_no_silence() {
+    for answers_wait in [true, false] {
+        let world = World::new();
+        let mut guest = Guest::boot(&world, vbd(FE, 51712), "virtio0", "w", Options::default());
+        let buffer = guest.buffer();
+        for pause in 0..5 {
+            world.disk().held = true;
+            let id = guest.data(0, READ, 0, &[buffer.whole()]);
+            guest.run(&world);
+            world.advance(2_000);
+            if answers_wait {
+                world.disk().let_go();
+            }
+            world.xen.advance(std::time::Duration::from_secs(40));
+            world.settle();
+            world.advance(2_000);
+            world.disk().let_go();
+            world.settle();
+            guest.collect();
+            assert_eq!(guest.answer(id), Some(OKAY), "pause {pause}, answers wait: {answers_wait}");
+        }
+        let told = world.node(guest.device, "statistics").unwrap();
+        assert!(!told.contains("disk-resets"), "{told}");
+    }
+}
+
+/// A device that never lets the domain sleep does not hide another one that is silent.
+#[test]
+fn a_busy_device_does_not_hide_a_silent_one() {
+    let world = World::with(&[crate::disk::limits(16_384), crate::disk::limits(16_384)]);
+    let mut busy = Guest::boot(&world, vbd(FE, 51712), "virtio0", "r", Options::default());
+    let mut calm = Guest::boot(&world, vbd(OTHER, 51712), "virtio1", "r", Options::default());
+    let (buffer, mine) = (busy.buffer(), calm.buffer());
+    world.disks[1].borrow_mut().held = true;
+    world.disks[1].borrow_mut().restarts = 1;
+    calm.data(0, READ, 0, &[mine.whole()]);
+    calm.run(&world);
+    for _ in 0..6400 {
+        busy.data(0, READ, 0, &[buffer.whole()]);
+        busy.kick(0);
+        world.turn(outrigger_xen::Wake {
+            events: true,
+            ..Default::default()
+        });
+        busy.collect();
+        world.xen.advance(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(world.disks[1].borrow().restarts, 0, "it was reset");
 }

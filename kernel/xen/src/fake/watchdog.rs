@@ -2,7 +2,7 @@
 //! have waited for too long.
 //!
 //! The real one (`kernel/core`) counts time. Here it is work: what a step costs on the slowest machine that a domain is
-//! tested on (QEMU without hardware virtualization), roughly in microseconds.
+//! tested on (QEMU without hardware virtualization), roughly in sixteenths of a microsecond.
 
 use core::cell::Cell;
 
@@ -22,9 +22,9 @@ impl Work {
     /// A load, or a store that others can see.
     pub const STORE: u64 = 1;
     /// A hypercall, or a register of a device.
-    pub const CALL: u64 = 8;
+    pub const CALL: u64 = 128;
     /// A page that is mapped or unmapped, or a copy.
-    const PAGE: u64 = 64;
+    const PAGE: u64 = 1024;
     /// Two long batches of pages, and all that belongs to them: a third of the real watchdog's 50 ms.
     const LIMIT: u64 = 2 * Self::PAGE * GRANT_BATCH as u64;
 

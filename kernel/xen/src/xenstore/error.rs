@@ -61,7 +61,9 @@ impl fmt::Display for XsError {
             Self::NoEntry => "no such node",
             Self::Access => "no access",
             Self::Again => "the transaction met a conflict",
-            Self::Quota => "quota used up",
+            Self::Quota => {
+                "this domain's quota in xenstored is used up; for more nodes, in Dom0: xenstore-control quota set nodes 4000"
+            }
             Self::TooBig => "too big for a message",
             Self::Exists => "exists already",
             Self::Invalid => "not a path",

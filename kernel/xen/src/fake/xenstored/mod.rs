@@ -149,6 +149,11 @@ impl XenStored {
         self.state.borrow_mut().chunk = bytes;
     }
 
+    /// Dom0 has set the quota of nodes (`xenstore-control quota set nodes N`).
+    pub fn set_node_quota(&self, nodes: usize) {
+        self.state.borrow_mut().tree.nodes_max = nodes;
+    }
+
     /// Asks `judge` about every request before it is served. It may change the tree meanwhile.
     pub fn intercept(&self, judge: impl FnMut(&Request) -> Verdict + 'static) {
         *self.interceptor.borrow_mut() = Some(Box::new(judge));

@@ -82,7 +82,7 @@ pub(super) struct Node {
     pub generation: u64,
 }
 
-/// Most nodes that an unprivileged domain may own.
+/// Most nodes that an unprivileged domain may own, unless Dom0 says otherwise.
 const NODES_MAX: usize = 1000;
 /// Most bytes of a node's value.
 const VALUE_MAX: usize = 2048;
@@ -91,6 +91,8 @@ const VALUE_MAX: usize = 2048;
 pub(super) struct Tree {
     nodes: BTreeMap<String, Node>,
     generation: u64,
+    /// Most nodes that an unprivileged domain may own.
+    pub nodes_max: usize,
 }
 
 /// A change, for those who watch.
@@ -128,6 +130,7 @@ impl Tree {
         Self {
             nodes: BTreeMap::from([("/".to_owned(), root)]),
             generation: 0,
+            nodes_max: NODES_MAX,
         }
     }
 
@@ -198,7 +201,7 @@ impl Tree {
         let mut perms = above.perms.clone();
         if by != DomId(0) {
             perms.owner = by;
-            if self.nodes.values().filter(|node| node.perms.owner == by).count() >= NODES_MAX {
+            if self.nodes.values().filter(|node| node.perms.owner == by).count() >= self.nodes_max {
                 return Err("ENOSPC");
             }
         }
