@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use outrigger_ring::SharedPages;
+pub(crate) use outrigger_router::checksum::fold;
 pub use outrigger_router::checksum::update;
 
 /// A running one's complement sum. Bytes are taken as little-endian 16-bit words, which changes nothing but the byte order of
@@ -136,13 +137,6 @@ impl Sum {
             sum => sum.to_le_bytes(),
         }
     }
-}
-
-/// A sum of words of any size as one of 16 bits: each half is added to the other, whose carry is then in the upper one.
-#[inline]
-pub(crate) fn fold(sum: u64) -> u16 {
-    let sum = (sum.wrapping_add(sum.rotate_right(32)) >> 32) as u32;
-    (sum.wrapping_add(sum.rotate_right(16)) >> 16) as u16
 }
 
 /// The checksum of an IPv4 header, whose own field is taken for 0.

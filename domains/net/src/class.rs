@@ -218,6 +218,8 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             filter,
             ..
         } = &mut wanted;
+        self.guests.admit(place, id.frontend, &self.doms);
+        self.own.belongs(place, self.guests.of(place));
         let leased = self.own.lease(*lan, place, (*mac, *mtu), filter);
         leased.map_err(|why| (key::IP, why))?;
         self.vifs[place] = Some(Box::new(Vif::new(id, wanted)));

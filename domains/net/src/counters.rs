@@ -33,11 +33,15 @@ pub enum Drop {
     NatFull,
     /// On a NAT segment: there is no way out, or the next hop has not answered.
     NoRoute,
+    /// An answer of a DHCP server, from a guest that its segment does not trust.
+    DhcpServer,
+    /// Sent from an address that is our own there, or our router's, by a guest that its segment does not trust.
+    RouterAddress,
 }
 
 impl Drop {
     /// How many reasons there are.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 16;
 
     /// All of them, with their names.
     pub const ALL: [(Self, &'static str); Self::COUNT] = [
@@ -55,6 +59,8 @@ impl Drop {
         (Self::Untranslated, "untranslated"),
         (Self::NatFull, "nat-full"),
         (Self::NoRoute, "no-route"),
+        (Self::DhcpServer, "dhcp-server"),
+        (Self::RouterAddress, "router-address"),
     ];
 }
 

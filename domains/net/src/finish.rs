@@ -88,14 +88,30 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         }
     }
 
+    /// Those who waited for a page or for a card are looked at again, as far as there is what they waited for.
+    #[cold]
+    fn feed(&mut self) {
+        let free = self.pool.free();
+        let to_wire = MAX_PIECES.max(self.pool.size() / WIRE_RESERVE);
+        for number in self.starved.take().iter() {
+            let vif = self.places[number].and_then(|(vif, _)| self.vifs[usize::from(vif)].as_ref());
+            let Some(vif) = vif else { continue };
+            let nic = vif.to_wire.map(|nic| self.nics.get(usize::from(nic)));
+            let fed = match nic {
+                None => free >= MAX_PIECES,
+                Some(nic) => free >= to_wire && !nic.is_some_and(Nic::is_congested),
+            };
+            let set = if fed { &mut self.active } else { &mut self.starved };
+            set.insert(number);
+        }
+    }
+
     /// Before the domain may sleep: whoever could have something for us by now is looked at once more, and asked to tell
     /// us next time.
     #[inline]
     pub(crate) fn settle(&mut self) -> TurnOutcome {
-        let least = MAX_PIECES.max(self.pool.size() / WIRE_RESERVE);
-        let room = self.pool.free() >= least && !self.nics.iter().any(Nic::is_congested);
-        if room && !self.starved.is_empty() {
-            self.active.extend(self.starved.take());
+        if !self.starved.is_empty() {
+            self.feed();
         }
         // While there is other work, those who were drained are only looked at: a notification would cost both ends, but
         // nobody waits until whoever is busy has finished.

@@ -28,6 +28,8 @@ mod filter;
 mod finish;
 pub mod flow;
 mod frame;
+mod guard;
+mod guests;
 mod layout;
 mod ledger;
 mod life;

@@ -18,8 +18,9 @@ use outrigger_router::dhcp::Offer;
 use outrigger_router::leases::NotHere;
 use outrigger_router::nat::headers::Headers;
 use outrigger_router::nat::table::Room;
-use outrigger_router::{Gateway, Leases, Nat, Neighbours, Outside, Pace, Role, Station};
-use outrigger_segments::{Parsed, Segment};
+use outrigger_router::mailbox::{Put, WIRE};
+use outrigger_router::{Gateway, Leases, Nat, Neighbours, Outside, Paces, Role, Station};
+use outrigger_segments::{Parsed, Segment, Subnet};
 use outrigger_xen::digest::fnv1a;
 use outrigger_xen::{Hypervisor, Instant};
 
@@ -40,7 +41,7 @@ const CONVERSATIONS: Room = Room {
 /// Bytes of a packet where no card says otherwise.
 const MTU: u16 = 1500;
 
-/// ICMP errors a second to a segment's guests.
+/// ICMP errors a second to each of a segment's guests.
 const ERRORS: u32 = 100;
 /// When what found no room is tried again.
 const AGAIN: Duration = Duration::from_millis(5);
@@ -116,6 +117,15 @@ impl Own {
         Ok(())
     }
 
+    /// A vif that is not connected is this guest's.
+    pub fn belongs(&mut self, vif: usize, guest: usize) {
+        for station in &mut self.stations {
+            if let Role::Outside(outside) = &mut station.role {
+                outside.nat.own(vif as u8, guest as u8);
+            }
+        }
+    }
+
     /// A vif is gone for good; its address is kept for it.
     pub fn release(&mut self, vif: usize) {
         for station in &mut self.stations {
@@ -149,7 +159,10 @@ impl<H: Hypervisor, D: NetDevice, M: SharedPages> Net<'_, H, D, M> {
         for segment in &segments {
             let card = segment.card.as_deref();
             let uplink = state.nics.iter().position(|nic| Some(nic.name.as_str()) == card);
-            state.switch.add_segment(segment.name.clone(), uplink, now);
+            let trusted = segment.trusted.iter().copied().map(Mac).collect();
+            state
+                .switch
+                .add_segment(segment.name.clone(), uplink, trusted, now);
         }
         // Those that have somebody behind them before those that are behind somebody.
         let (bridged, translated): (Vec<_>, Vec<_>) =
@@ -183,7 +196,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                     outside,
                     leases: Leases::new(subnet),
                     dns: own.dns.clone(),
-                    errors: Pace::new(ERRORS),
+                    errors: Paces::new(ERRORS),
                 }))
             }
             _ if all.iter().any(behind) => Role::Outside(Box::new(Outside {
@@ -230,6 +243,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             station.poll(now, offer.as_ref());
             if core::mem::take(&mut station.changed) {
                 self.warn_of_overlaps(at);
+                self.bar_addresses(at);
             }
             self.inject(at);
         }
@@ -241,6 +255,15 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             deadline.into_iter().chain(waits.then_some(again)).min()
         };
         self.own.deadline = self.own.stations.iter().filter_map(next).min();
+    }
+
+    /// Guests are not heard as who we are there, nor as who tells us so, nor as our way out.
+    fn bar_addresses(&mut self, at: usize) {
+        let station = &self.own.stations[at];
+        let ours = station.address.map(Subnet::address);
+        let addresses = [ours, station.router, station.server];
+        let addresses = addresses.map(|address| address.unwrap_or(Ipv4Addr::BROADCAST));
+        self.switch.bar(self.own.lans[at], addresses);
     }
 
     /// Where the outside has the addresses of the inside, nothing can be translated.
@@ -350,7 +373,12 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         self.fill_in(at);
         let (head, packet) = self.head(at).ok_or(Drop::Malformed)?;
         let incoming = self.batch.incoming[at];
-        let Self { own, pool, .. } = self;
+        // Whose doing it is, and whether it speaks for the network.
+        let (guest, from_network, mark) = match incoming.origin {
+            Origin::Guest { vif, .. } => (self.guests.of(vif) as u8, self.switch.is_trusted(vif), vif as u32),
+            _ => (WIRE, true, u32::from(u8::MAX)),
+        };
+        let Self { own, pool, vifs, .. } = self;
         let station = own.stations.get_mut(port - MAX_VIFS).ok_or(Drop::NoDestination)?;
         let copy = |bytes: &mut [u8]| {
             let most = bytes.len();
@@ -358,27 +386,34 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         };
         // What waits for its next hop is from us, to us, until that is known; a guest sends no such frame, and a wire's is
         // none of ours.
-        let guest = matches!(incoming.origin, Origin::Guest { .. });
-        if guest && packet.source.0 == station.mac.0 {
+        if guest != WIRE && packet.source.0 == station.mac.0 {
             let to =
                 Headers::look(head.bytes(), packet.payload, incoming.len).map(|headers| headers.destination);
             let hop = to.and_then(|to| station.next_hop(to)).ok_or(Drop::NoRoute)?;
             let Role::Outside(outside) = &mut station.role else {
                 return Err(Drop::NoRoute);
             };
-            let waits = outside.neighbours.wait(hop, now, incoming.len, copy);
-            return waits.then_some(()).ok_or(Drop::NoRoute);
+            let waits = outside.neighbours.wait(hop, guest, now, incoming.len, copy);
+            return if waits == Put::Refused { Err(Drop::NoRoute) } else { Ok(()) };
         }
-        if !station.wants(head.bytes(), incoming.len) {
+        if !station.wants(head.bytes(), incoming.len, from_network) {
             return Err(Drop::NoDestination);
         }
-        let mark = match incoming.origin {
-            Origin::Guest { vif, .. } => vif as u32,
-            _ => u32::from(u8::MAX),
-        };
         own.due = true;
-        let taken = station.mailbox.received.push(incoming.len, mark, copy);
-        taken.then_some(()).ok_or(Drop::NoBuffer)
+        if packet.is_arp() {
+            station.hear(head.bytes(), from_network, now);
+        }
+        match station.mailbox.received.put(incoming.len, (guest, mark), copy) {
+            Put::Added => Ok(()),
+            Put::Instead(other) => {
+                // Counted as sent, too, for that was a while ago.
+                if let Some(Some(vif)) = vifs.get_mut(other as usize) {
+                    vif.counters.drop_tx(Drop::NoBuffer);
+                }
+                Ok(())
+            }
+            Put::Refused => Err(Drop::NoBuffer),
+        }
     }
 }
 

@@ -48,13 +48,7 @@ impl Mac {
 
     /// From `00:16:3e:…`.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split(':');
-        let mut mac = [0; 6];
-        for byte in &mut mac {
-            let part = parts.next().filter(|part| part.len() == 2)?;
-            *byte = u8::from_str_radix(part, 16).ok()?;
-        }
-        parts.next().is_none().then_some(Self(mac))
+        outrigger_segments::parse_mac(text, ':').map(Self)
     }
 }
 
@@ -179,6 +173,11 @@ impl Packet {
         matches!(self.ethertype, ETHERTYPE_IPV4 | ETHERTYPE_IPV6 | ETHERTYPE_ARP)
     }
 
+    /// Whether the ethertype is ARP.
+    pub fn is_arp(&self) -> bool {
+        self.ethertype == ETHERTYPE_ARP
+    }
+
     /// Whether the ethertype is IPv4.
     pub fn is_ipv4(&self) -> bool {
         self.ethertype == ETHERTYPE_IPV4
@@ -224,6 +223,29 @@ impl Packet {
         })
     }
 
+    /// The same of a UDP datagram over IPv4 that may be the first fragment of one. The others have no ports.
+    pub fn datagram_ports(&self, head: &[u8]) -> Option<[u8; 4]> {
+        let Network::Ip(Ip {
+            source: IpAddr::V4(_),
+            protocol: UDP,
+            offset,
+            ..
+        }) = self.network
+        else {
+            return None;
+        };
+        let first = be16(head, offset + 6)? & 0x1fff == 0;
+        let header = 4 * usize::from(head.get(offset)? & 0xf);
+        array(head, offset + header).filter(|_| first)
+    }
+
+    /// Whether it is an 802.3 frame whose SNAP header names an Ethernet protocol (RFC 1042). Some systems take what is behind it
+    /// for what it would be without.
+    pub fn is_snap(&self, head: &[u8]) -> bool {
+        const LONGEST: u16 = 1500;
+        self.ethertype <= LONGEST && array(head, self.payload) == Some([0xaa, 0xaa, 3])
+    }
+
     /// Source and destination port, in network order.
     pub fn ports(&self, head: &[u8]) -> Option<[u8; 4]> {
         match self.network {
@@ -234,10 +256,10 @@ impl Packet {
 }
 
 fn arp(head: &[u8], at: usize) -> Option<Network> {
-    // Ethernet, IPv4, their lengths.
-    if array(head, at)? != [0, 1, 8, 0, 6, 4] {
+    // Ethernet, or any IEEE 802 network (RFC 5342), for stations believe both; IPv4; their lengths.
+    let [0, 1 | 6, 8, 0, 6, 4] = array(head, at)? else {
         return None;
-    }
+    };
     Some(Network::Arp {
         sender_mac: Mac(array(head, at + 8)?),
         sender_ip: Ipv4Addr::from(array::<4>(head, at + 14)?),

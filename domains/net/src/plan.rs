@@ -114,7 +114,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         if let Origin::Guest { vif, .. } = incoming.origin
             && let Some(vif) = &mut self.vifs[vif]
         {
-            vif.to_wire = targets.wire.is_some();
+            vif.to_wire = targets.wire.map(|nic| nic as u8);
         }
         for vif in targets.vifs.iter() {
             work |= self.give(hv, at, vif, &head, &packet, mtu);

@@ -6,22 +6,22 @@ use outrigger_ring::SharedPages;
 use outrigger_xen::{Hypervisor, Instant, PAGE_SIZE};
 use xen_unikernel_abi::io::netif::{NETIF_RSP_ERROR, NETIF_RSP_OKAY};
 
-use crate::batch::{Incoming, Origin};
+use crate::batch::{GUEST_FRAMES, Incoming, Origin};
 use crate::counters::Drop;
-use crate::nic::Nic;
 use crate::packet::{HEAD_BYTES, Mac};
 use crate::pool::{FRAME_START, MAX_PIECES};
 use crate::queue::Look;
 use crate::service::State;
-use crate::set::SET_CAPACITY;
+use crate::set::{SET_CAPACITY, Set};
 use crate::vif::Fault;
 
-/// Most packets that a queue may have taken in one turn.
-const PACKET_BUDGET: usize = 32;
+/// Packets that a queue may have taken in one turn, and the least of a guest's share in it.
+const PACKET_BUDGET: u32 = 32;
 /// The part of all pages that is not for frames to a wire.
 pub(crate) const WIRE_RESERVE: usize = 4;
-/// Most slots, besides: a packet may be refused after it has used up many.
-const SLOT_BUDGET: u32 = 128;
+/// Slots for each packet of a share, for packets are not of one size, and may be refused after they have used up many. Each slot is a
+/// page of ours, or less.
+const SLOTS_A_PACKET: u32 = 4;
 /// Lengths of a first slot that is copied as a whole. From Ethernet's, IPv4's and TCP's least headers on it probably holds all
 /// there are; and it has to fit into the page of ours where a frame begins.
 const FIRST_SLOT: core::ops::RangeInclusive<u16> = 54..=PAGE_SIZE as u16 - FRAME_START;
@@ -35,28 +35,30 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             return;
         }
         self.batch.open_to_guests();
-        let congested = self.nics.iter().any(Nic::is_congested);
-        let first = self.first;
-        self.first = (first + 1) % SET_CAPACITY;
-        let mut full = false;
-        for number in active.iter_from(first) {
-            if full {
+        let mut shares = self.share_out(active);
+        let (mut first, mut cut) = (None, None);
+        for number in active.iter_from(self.first) {
+            if shares.full {
                 self.active.insert(number);
                 continue;
             }
             let Some((vif, queue)) = self.places[number] else {
                 continue;
             };
-            match self.sense_queue(hv, number, (vif.into(), queue.into()), congested, now) {
+            first = first.or(Some(number + 1));
+            match self.sense_queue(hv, number, (vif.into(), queue.into()), &mut shares, now) {
                 Ok(Sensed::Drained) => self.unchecked.insert(number),
                 Ok(Sensed::More) => self.active.insert(number),
                 Ok(Sensed::Full) => {
-                    full = true;
-                    // It goes on from here.
-                    self.first = number;
+                    shares.full = true;
+                    cut = cut.or(Some(number));
                     self.active.insert(number);
                 }
-                Ok(Sensed::Starved) => self.starved.insert(number),
+                Ok(Sensed::Starved) => {
+                    cut = cut.or(Some(number));
+                    self.starved.insert(number);
+                }
+                Ok(Sensed::Congested) => self.starved.insert(number),
                 Ok(Sensed::Limited(until)) => {
                     self.limited.insert(number);
                     let earlier = self.limited_until.map_or(until, |other| other.min(until));
@@ -70,6 +72,41 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                 }
             }
         }
+        // Whoever found no room is first when there is some; otherwise everybody is at times.
+        self.first = cut.or(first).unwrap_or(0) % SET_CAPACITY;
+    }
+
+    /// What each guest may have taken in this turn, of so many that have something.
+    #[inline]
+    fn share_out(&mut self, active: Set) -> Shares {
+        let mut guests = Set::default();
+        for number in active.iter() {
+            if let Some((vif, _)) = self.places[number] {
+                let guest = self.guests.of(vif.into());
+                guests.insert(guest);
+                self.spent[guest] = (0, 0);
+            }
+        }
+        let count = guests.iter().count() as u32;
+        let all = GUEST_FRAMES as u32;
+        let (guest, queue) = if count > 1 {
+            let share = (all / count).max(PACKET_BUDGET);
+            (share, share)
+        } else {
+            (all, PACKET_BUDGET)
+        };
+        let mut congested = Set::default();
+        for (number, nic) in self.nics.iter().enumerate() {
+            if nic.is_congested() {
+                congested.insert(number);
+            }
+        }
+        Shares {
+            guest,
+            queue,
+            congested,
+            full: false,
+        }
     }
 
     #[inline]
@@ -78,9 +115,10 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         hv: &H,
         number: usize,
         place: (usize, usize),
-        congested: bool,
+        shares: &mut Shares,
         now: Instant,
     ) -> Result<Sensed, Fault> {
+        let guest = self.guests.of(place.0);
         let (mut packets, mut slots) = (0, 0);
         loop {
             let Some(vif) = self.vifs[place.0].as_mut().filter(|vif| vif.is_served()) else {
@@ -92,19 +130,20 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             let Look::Slots(pending) = queue.look()? else {
                 return Ok(Sensed::Drained);
             };
-            if packets == PACKET_BUDGET || slots >= SLOT_BUDGET {
+            let spent = &mut self.spent[guest];
+            if shares.are_spent(shares.queue, (packets, slots)) || shares.are_spent(shares.guest, *spent) {
                 return Ok(Sensed::More);
             }
             if !self.batch.has_room() {
                 return Ok(Sensed::Full);
             }
             // Whoever sends to a wire that is busy waits for it, and leaves pages to those who do not.
-            let reserve = if vif.to_wire {
-                self.pool.size() / WIRE_RESERVE
-            } else {
-                0
+            let reserve = match vif.to_wire {
+                Some(nic) if shares.congested.contains(nic.into()) => return Ok(Sensed::Congested),
+                Some(_) => self.pool.size() / WIRE_RESERVE,
+                None => 0,
             };
-            if (vif.to_wire && congested) || self.pool.free() < MAX_PIECES.max(reserve) {
+            if self.pool.free() < MAX_PIECES.max(reserve) {
                 return Ok(Sensed::Starved);
             }
             if let Some(rate) = &mut vif.rate
@@ -114,8 +153,8 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             }
             self.touched.insert(number);
             let (taken, used) = queue.take(pending, &mut self.batch)?;
-            packets += 1;
-            slots += used;
+            (packets, slots) = (packets + 1, slots + used);
+            *spent = (spent.0 + 1, spent.1 + used);
             match taken {
                 Taken::Packet(packet) => {
                     if let Some(rate) = &mut vif.rate {
@@ -146,7 +185,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         // What probably goes to the wire is copied in one go. If it does not, it goes on from our pages.
         // Of what does not, the first slot, for Xen's work is for each copy: it holds all headers, as a rule, and often the whole frame.
         let first = self.batch.fragments[packet.first_fragment].len;
-        let stored = if served.to_wire {
+        let stored = if served.to_wire.is_some() {
             len
         } else if !served.splits_headers && FIRST_SLOT.contains(&first) {
             first.into()
@@ -224,6 +263,25 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
     }
 }
 
+/// What a turn has for each guest, and for each queue.
+struct Shares {
+    /// Packets of a guest, whatever becomes of them: of one that is alone, as many as there may be in a turn.
+    guest: u32,
+    /// Packets of a queue.
+    queue: u32,
+    /// Cards that have enough to send.
+    congested: Set,
+    /// The turn has no more room.
+    full: bool,
+}
+
+impl Shares {
+    /// Whether so many packets with so many slots are all of a share.
+    fn are_spent(&self, share: u32, (packets, slots): (u32, u32)) -> bool {
+        packets >= share || slots >= SLOTS_A_PACKET * share
+    }
+}
+
 /// How a look at a queue ended.
 enum Sensed {
     /// Nothing more to take.
@@ -234,6 +292,8 @@ enum Sensed {
     Full,
     /// There are no pages.
     Starved,
+    /// The card that it sends to has enough.
+    Congested,
     /// It has sent as much as it may until then.
     Limited(Instant),
 }

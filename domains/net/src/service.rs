@@ -13,6 +13,7 @@ use outrigger_xenbus::{Service, TurnOutcome};
 
 use crate::batch::{Batch, Incoming, Origin, WIRE_FRAMES};
 use crate::counters::Counters;
+use crate::guests::Guests;
 use crate::nic::Nic;
 use crate::own::Own;
 use crate::packet::Mac;
@@ -50,6 +51,8 @@ pub(crate) struct State<P, D, M> {
     pub vifs: Vec<Option<Box<Vif<P>>>>,
     /// The domains of the vifs.
     pub doms: Vec<Option<DomId>>,
+    /// The guests whose they are.
+    pub guests: Guests,
     pub nics: Vec<Nic<D>>,
     pub pool: Pool<M>,
     /// For the data of control messages.
@@ -79,6 +82,8 @@ pub(crate) struct State<P, D, M> {
     pub controls: Set,
     /// Which queue is visited first, so that each is at times.
     pub first: usize,
+    /// Packets, and their slots, that each guest has had taken in this turn.
+    pub spent: [(u32, u32); MAX_VIFS],
     /// Cards that may have received more.
     pub received: bool,
     pub limited_until: Option<Instant>,
@@ -97,6 +102,7 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
                 switch: Switch::new(),
                 vifs: (0..MAX_VIFS).map(|_| None).collect(),
                 doms: alloc::vec![None; MAX_VIFS],
+                guests: Guests::new(),
                 nics: Vec::new(),
                 pool: Pool::new(),
                 scratch: None,
@@ -113,6 +119,7 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
                 touched: Set::default(),
                 controls: Set::default(),
                 first: 0,
+                spent: [(0, 0); MAX_VIFS],
                 received: false,
                 limited_until: None,
                 next_aging: hv.now().after(AGING),
@@ -159,7 +166,7 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
     /// Adds a segment, which `bridge=` names, with a card as its uplink or without.
     pub fn add_segment(&self, name: String, uplink: Option<usize>) {
         let now = self.hv.now();
-        self.state.borrow_mut().switch.add_segment(name, uplink, now);
+        self.state.borrow_mut().switch.add_segment(name, uplink, Vec::new(), now);
     }
 
     /// One turn of the loop. Bounded, whatever any guest does.

@@ -10,6 +10,7 @@ use outrigger_xen::Instant;
 
 use crate::counters::Drop;
 use crate::filter::SourceFilter;
+use crate::guard::{self, Barred};
 use crate::multicast::MulticastFilter;
 use crate::packet::{Mac, Packet};
 use crate::rate::Bucket;
@@ -27,6 +28,9 @@ const VIF_FLOOD: (u64, u64) = (512, 2048);
 /// The same of a wire.
 const WIRE_FLOOD: (u64, u64) = (2048, 8192);
 
+/// The bridge that `xl` writes where its user names none.
+pub(crate) const XL_BRIDGE: &str = "xenbr0";
+
 /// Greatest VLAN.
 const VLAN_MAX: u16 = 4094;
 
@@ -36,6 +40,8 @@ struct Segment {
     name: String,
     uplink: Option<usize>,
     flood: Bucket,
+    /// Guests that may be its router and its DHCP server.
+    trusted: Vec<Mac>,
 }
 
 /// Who can hear each other: a segment and a VLAN in it (0: untagged).
@@ -59,6 +65,10 @@ pub(crate) struct Port {
     pub filter: SourceFilter,
     pub multicast: MulticastFilter,
     flood: Bucket,
+    /// It may say what the network itself says. Stations of ours may.
+    trusted: bool,
+    /// Addresses that it may not send from otherwise.
+    barred: Barred,
     /// Others may be behind it: it learns, and gets what is for nobody known.
     open: bool,
 }
@@ -91,6 +101,8 @@ pub(crate) struct Switch {
     /// Open ports there are.
     open: Set,
     table: MacTable,
+    /// What guests may not send from, where there is a station of ours.
+    barred: Vec<(Lan, Barred)>,
 }
 
 const NOBODY: u8 = u8::MAX;
@@ -120,16 +132,32 @@ impl Switch {
             known: alloc::vec![NOBODY; KNOWN_PLACES],
             open: Set::default(),
             table: MacTable::default(),
+            barred: Vec::new(),
         }
     }
 
-    /// Adds a segment, with a card for its wire if it has one.
-    pub fn add_segment(&mut self, name: String, uplink: Option<usize>, now: Instant) {
+    /// Adds a segment, with a card for its wire if it has one, and guests that may speak for the network.
+    pub fn add_segment(&mut self, name: String, uplink: Option<usize>, trusted: Vec<Mac>, now: Instant) {
         self.segments.push(Segment {
             name,
             uplink,
             flood: flood(WIRE_FLOOD, now),
+            trusted,
         });
+    }
+
+    /// No guest of a LAN may send from these addresses from now on, unless it is trusted.
+    pub fn bar(&mut self, lan: Lan, addresses: Barred) {
+        self.barred.retain(|(its, _)| *its != lan);
+        self.barred.push((lan, addresses));
+        for port in self.ports.iter_mut().flatten().filter(|port| port.lan == lan) {
+            port.barred = addresses;
+        }
+    }
+
+    /// Whether a vif may say what the network itself says.
+    pub fn is_trusted(&self, vif: usize) -> bool {
+        self.ports[vif].as_ref().is_some_and(|port| port.trusted)
     }
 
     /// The LAN of a segment and a VLAN.
@@ -143,11 +171,13 @@ impl Switch {
         self.segments[usize::from(lan.segment)].uplink
     }
 
-    /// The LAN that a vif's `bridge=` and `vlan=` name. No name is the first segment's.
+    /// The LAN that a vif's `bridge=` and `vlan=` name. No name is the first segment's; so is [`XL_BRIDGE`] if no segment has it.
     pub fn lan(&self, bridge: Option<&str>, vlan: Option<&str>) -> Result<Lan, String> {
         let bridge = bridge.unwrap_or_default();
-        let named = |segment: &Segment| bridge.is_empty() || segment.name == bridge;
-        let segment = self.segments.iter().position(named).ok_or_else(|| {
+        let named = |segment: &Segment| segment.name == bridge;
+        let unnamed = (bridge.is_empty() || bridge == XL_BRIDGE) && !self.segments.is_empty();
+        let segment = self.segments.iter().position(named).or(unnamed.then_some(0));
+        let segment = segment.ok_or_else(|| {
             let names: Vec<&str> = self
                 .segments
                 .iter()
@@ -192,9 +222,13 @@ impl Switch {
         if filter.mac.is_none() {
             self.open.insert(vif);
         }
+        let barred = self.barred.iter().find(|(its, _)| *its == lan);
+        let segment = &self.segments[usize::from(lan.segment)];
         self.ports[vif] = Some(Port {
             lan,
             mac,
+            trusted: vif >= MAX_VIFS || segment.trusted.contains(&mac),
+            barred: barred.map_or(guard::NOBODY, |(_, addresses)| *addresses),
             open: filter.mac.is_none(),
             filter,
             multicast: MulticastFilter::new(false),
@@ -281,6 +315,9 @@ impl Switch {
     ) -> Result<Targets, Drop> {
         let port = self.ports[vif].as_mut().ok_or(Drop::NoDestination)?;
         port.filter.check(packet, head)?;
+        if !port.trusted {
+            guard::check(packet, head, &port.barred)?;
+        }
         // A guest that could tag its frames could reach any VLAN of the wire.
         if packet.vlan.is_some() {
             return Err(Drop::Vlan);

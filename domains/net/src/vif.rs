@@ -118,8 +118,8 @@ pub(crate) struct Vif<P> {
     pub told: Option<Told<P>>,
     pub rate: Option<Bucket>,
     pub counters: Counters,
-    /// Its last frame went to a wire, so that its next one probably does.
-    pub to_wire: bool,
+    /// Its last frame went to this card's wire, so that its next one probably does.
+    pub to_wire: Option<u8>,
     /// A frame's headers did not all lie in its first slot, so that its next one's may not either.
     pub splits_headers: bool,
     /// Frames for which the guest had no pages, in order.
@@ -147,7 +147,7 @@ impl<P: SharedPages + Clone> Vif<P> {
             told: None,
             rate: None,
             counters: Counters::default(),
-            to_wire: false,
+            to_wire: None,
             splits_headers: false,
             waiting: VecDeque::with_capacity(WAITING_MAX),
             waiting_pages: 0,

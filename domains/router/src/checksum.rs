@@ -5,11 +5,11 @@ fn word(bytes: [u8; 2]) -> u64 {
     u64::from(u16::from_le_bytes(bytes))
 }
 
-fn fold(mut sum: u64) -> u16 {
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    sum as u16
+/// A sum of words of any size as one of 16 bits: each half is added to the other, whose carry is then in the upper one.
+#[inline]
+pub fn fold(sum: u64) -> u16 {
+    let sum = (sum.wrapping_add(sum.rotate_right(32)) >> 32) as u32;
+    (sum.wrapping_add(sum.rotate_right(16)) >> 16) as u16
 }
 
 /// The sum of bytes, as a partial checksum is stored.

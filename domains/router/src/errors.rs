@@ -16,8 +16,14 @@ pub enum IcmpError {
     TooLong(u16),
 }
 
-/// Tells the sender of the packet in `head`, from our place `mac` and `own`, to which it was sent.
-pub fn tell(error: IcmpError, head: &[u8], headers: &Headers, (mac, own): (Mac, Subnet), out: &mut Frames) {
+/// Tells `guest`, the sender of the packet in `head`, from our place `mac` and `own`, to which it was sent.
+pub fn tell(
+    error: IcmpError,
+    guest: u8,
+    (head, headers): (&[u8], &Headers),
+    (mac, own): (Mac, Subnet),
+    out: &mut Frames,
+) {
     // Nothing is said about errors, nor about what is not a datagram's beginning (RFC 1122, 3.2.2).
     let about_error =
         headers.protocol == ICMP && !matches!(headers.carried(head), Some(Carried::Echo { .. }));
@@ -26,7 +32,7 @@ pub fn tell(error: IcmpError, head: &[u8], headers: &Headers, (mac, own): (Mac, 
     }
     let quoted = &head[headers.ip..headers.end.min(headers.transport + 8)];
     let len = 20 + 8 + quoted.len();
-    out.push(ETH_HLEN + len, 0, |frame| {
+    out.put(ETH_HLEN + len, (guest, 0), |frame| {
         frame[..6].copy_from_slice(&head[6..12]);
         frame[6..12].copy_from_slice(&mac.0);
         let ip = &mut frame[12..];

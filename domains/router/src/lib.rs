@@ -30,7 +30,7 @@ pub use leases::Leases;
 pub use mailbox::Mailbox;
 pub use nat::Nat;
 pub use neighbours::Neighbours;
-pub use pace::Pace;
+pub use pace::Paces;
 pub use smoltcp::wire::EthernetAddress as Mac;
 pub use station::{Gateway, Outside, Role, Station};
 

@@ -1,4 +1,5 @@
-//! Frames for us and from us: copies, in two bounded queues, which smoltcp takes for a network card.
+//! Frames for us and from us: copies, in two bounded queues, which smoltcp takes for a network card. Guests share their room:
+//! when there is none left, whoever has most gives up a place to whoever has fewer.
 
 use alloc::boxed::Box;
 
@@ -8,10 +9,17 @@ use smoltcp::time::Instant;
 /// Longest frame that we take or send.
 pub const FRAME_MAX: usize = 1514;
 
+/// The wire, as who a frame is from; guests have other numbers.
+pub const WIRE: u8 = 0xfe;
+/// Ourselves.
+pub const OURSELVES: u8 = 0xff;
+
 /// A copy of a frame.
 #[derive(Clone, Copy)]
 pub struct Copied {
     len: u16,
+    /// Whose doing it is.
+    from: u8,
     /// For the taker: the port that it came from, say.
     pub mark: u32,
     bytes: [u8; FRAME_MAX],
@@ -23,10 +31,26 @@ impl Copied {
         &self.bytes[..usize::from(self.len)]
     }
 
+    /// Whose doing it is: a guest's, the wire's, or ours.
+    pub fn from(&self) -> u8 {
+        self.from
+    }
+
     /// The frame, to be changed.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[..usize::from(self.len)]
     }
+}
+
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It has a place.
+    Added,
+    /// It has the place of another one, with this mark, which is lost.
+    Instead(u32),
+    /// It is lost: too long, or there is no room for one more of the same sender.
+    Refused,
 }
 
 /// A few frames, in order. Nothing here allocates after [`new`](Self::new).
@@ -41,6 +65,7 @@ impl Frames {
     pub fn new(capacity: usize) -> Self {
         let empty = Copied {
             len: 0,
+            from: OURSELVES,
             mark: 0,
             bytes: [0; FRAME_MAX],
         };
@@ -61,17 +86,44 @@ impl Frames {
         self.count == self.places.len()
     }
 
-    /// Adds a frame of `len` bytes, which `fill` writes. False if there is no room, or it is too long.
+    /// Adds a frame of `len` bytes, which `fill` writes: an answer of ours. False if there is no room, or it is too long.
     pub fn push(&mut self, len: usize, mark: u32, fill: impl FnOnce(&mut [u8])) -> bool {
-        if self.is_full() || len > FRAME_MAX {
-            return false;
+        !self.is_full() && self.put(len, (OURSELVES, mark), fill) == Put::Added
+    }
+
+    /// Adds a frame that is `from` a guest, or that a guest has caused. If there is no room, it gets the last place of who has most,
+    /// if that one has at least two more.
+    pub fn put(&mut self, len: usize, (from, mark): (u8, u32), fill: impl FnOnce(&mut [u8])) -> Put {
+        if len > FRAME_MAX {
+            return Put::Refused;
         }
-        let at = (self.first + self.count) % self.places.len();
+        let (at, put) = if self.is_full() {
+            let Some(at) = self.surplus(from) else {
+                return Put::Refused;
+            };
+            (at, Put::Instead(self.places[at].mark))
+        } else {
+            self.count += 1;
+            (self.nth(self.count - 1), Put::Added)
+        };
         let place = &mut self.places[at];
-        (place.len, place.mark) = (len as u16, mark);
+        (place.len, place.from, place.mark) = (len as u16, from, mark);
         fill(place.bytes_mut());
-        self.count += 1;
-        true
+        put
+    }
+
+    /// The place of frame `number`.
+    fn nth(&self, number: usize) -> usize {
+        (self.first + number) % self.places.len()
+    }
+
+    /// The last place of who has most, if that are at least two more than `from` has.
+    #[cold]
+    fn surplus(&self, from: u8) -> Option<usize> {
+        let places = || (0..self.count).map(|number| self.nth(number));
+        let has = |whose: u8| places().filter(|at| self.places[*at].from == whose).count();
+        let most = places().max_by_key(|at| has(self.places[*at].from))?;
+        (has(self.places[most].from) >= has(from) + 2).then_some(most)
     }
 
     /// The first one.
@@ -79,9 +131,17 @@ impl Frames {
         (self.count > 0).then(|| &self.places[self.first])
     }
 
-    /// The first one, to be changed.
-    pub fn front_mut(&mut self) -> Option<&mut Copied> {
-        (self.count > 0).then(|| &mut self.places[self.first])
+    /// Leaves those out that `keep` does not want.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Copied) -> bool) {
+        let mut kept = 0;
+        for number in 0..self.count {
+            let (from, to) = (self.nth(number), self.nth(kept));
+            if keep(&self.places[from]) {
+                self.places.swap(from, to);
+                kept += 1;
+            }
+        }
+        self.count = kept;
     }
 
     /// The first one is done with.

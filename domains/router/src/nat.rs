@@ -60,6 +60,12 @@ impl Nat {
         self.fragments = Fragments::default();
     }
 
+    /// Whose a guest's card is: what owners share is shared among them, however many cards one has. To be said while the card has
+    /// no conversations.
+    pub fn own(&mut self, guest: u8, owner: u8) {
+        self.table.own(guest, owner);
+    }
+
     /// A guest is gone.
     pub fn forget(&mut self, guest: u8) {
         self.table.forget(guest);
@@ -111,7 +117,8 @@ impl Nat {
                 ip: headers.source,
             };
             // Without its first fragment the others are nothing.
-            if !self.fragments.remember(key, inside, now) {
+            let owner = self.table.owner(guest);
+            if !self.fragments.remember(key, inside, owner, now) {
                 return Err(Refused::Full);
             }
         }
@@ -206,7 +213,8 @@ impl Nat {
             guest: session.guest,
             ip: session.inside.ip,
         };
-        if headers.part == Part::First && !self.fragments.remember(key, inside, now) {
+        let owner = self.table.owner(inside.guest);
+        if headers.part == Part::First && !self.fragments.remember(key, inside, owner, now) {
             return None;
         }
         if protocol == Protocol::Tcp {

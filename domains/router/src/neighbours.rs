@@ -1,7 +1,8 @@
 //! Whose MAC a next hop on the way out has (ARP, RFC 826), and the few frames that wait for an answer.
 //!
-//! Nothing is learned that was not asked for. A guest that calls whole subnets makes others' unanswered questions be asked
-//! again, at most; what is known and used stays.
+//! Nothing is learned that was not asked for, and a guest's word is not taken against the wire's. Guests share places, questions
+//! and frames that wait: a guest that calls whole subnets finds its own calls forgotten. The router, whom all need, has a place of
+//! its own, is asked for at nobody's expense, and again before its entry ends.
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
@@ -10,148 +11,235 @@ use outrigger_segments::Subnet;
 use outrigger_xen::Instant;
 use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, EthernetRepr};
 
-use super::mailbox::{Frames, Mailbox};
+use super::mailbox::{Frames, OURSELVES, Put};
 use crate::Mac;
-use crate::pace::Pace;
+use crate::pace::Paces;
 
-const NEIGHBOURS: usize = 64;
+/// Places: the router's, which is the first, and those that guests share.
+const NEIGHBOURS: usize = 65;
+const ROUTER: usize = 0;
 /// After so long it is asked again.
 const FRESH: Duration = Duration::from_secs(60);
 /// After so long without an answer nothing is sent there any more.
 const GOOD: Duration = Duration::from_secs(120);
 /// How often one is asked.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Questions a second to all.
-const QUESTIONS: u32 = 50;
-/// Frames that wait, and how long.
-const WAITING: usize = 8;
+/// Questions a second that each guest may cause. All together stay below what the switch floods for us.
+const QUESTIONS: u32 = 25;
+/// Frames that wait, how long, and how often that is looked at.
+const WAITING: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(250);
 
 #[derive(Clone, Copy, Debug)]
 struct Neighbour {
     ip: Ipv4Addr,
+    /// Who has called it first.
+    by: u8,
     /// Its MAC, and when it told us.
     known: Option<(Mac, Instant)>,
+    /// It told us from the wire, or is trusted as if it had.
+    from_wire: bool,
     asked: Option<Instant>,
     used: Instant,
+    /// Since when frames wait for it.
+    awaited: Option<Instant>,
+}
+
+impl Neighbour {
+    /// Whether it knows no more than `for_long`.
+    fn is_known(&self, for_long: Duration, now: Instant) -> bool {
+        self.known.is_some_and(|(_, since)| now.since(since) < for_long)
+    }
 }
 
 /// The next hops of one address of ours.
 pub struct Neighbours {
+    router: Option<Ipv4Addr>,
     neighbours: [Option<Neighbour>; NEIGHBOURS],
     /// Marked with the address that they wait for.
     waiting: Frames,
-    since: Instant,
-    /// Questions to all.
-    questions: Pace,
+    /// When is looked for those that wait in vain.
+    look: Instant,
+    questions: Paces,
 }
 
 impl Neighbours {
     /// Nobody is known.
     pub fn new(now: Instant) -> Self {
         Self {
+            router: None,
             neighbours: [None; NEIGHBOURS],
             waiting: Frames::new(WAITING),
-            since: now,
-            questions: Pace::new(QUESTIONS),
+            look: now,
+            questions: Paces::new(QUESTIONS),
         }
     }
 
-    /// The MAC of a neighbour, if it is known; if not, or not for long any more, it is asked for.
+    /// The MAC of a neighbour that guest `by` calls, if it is known; if not, or not for long any more, it is asked for.
     pub fn find(
         &mut self,
         ip: Ipv4Addr,
+        by: u8,
         now: Instant,
-        (mac, own): (Mac, Subnet),
+        ours: (Mac, Subnet),
         out: &mut Frames,
     ) -> Option<Mac> {
-        let place = self.place(ip);
-        let known = self.neighbours[place]
-            .take()
-            .filter(|neighbour| neighbour.ip == ip);
-        let neighbour = self.neighbours[place].insert(Neighbour {
+        let place = self.place(ip, by, now);
+        let new = Neighbour {
             ip,
-            known: known.and_then(|neighbour| neighbour.known),
-            asked: known.and_then(|neighbour| neighbour.asked),
+            by,
+            known: None,
+            from_wire: false,
+            asked: None,
             used: now,
-        });
-        let fresh = |known: &(Mac, Instant)| now.since(known.1) < FRESH;
-        if !neighbour.known.as_ref().is_some_and(fresh)
-            && neighbour.asked.is_none_or(|asked| now.since(asked) >= AGAIN)
-            && self.questions.take(now)
-        {
+            awaited: None,
+        };
+        let neighbour = match &mut self.neighbours[place] {
+            Some(neighbour) if neighbour.ip == ip => neighbour,
+            other => other.insert(new),
+        };
+        neighbour.used = now;
+        let due = !neighbour.is_known(FRESH, now)
+            && neighbour.asked.is_none_or(|asked| now.since(asked) >= AGAIN);
+        let by = if place == ROUTER { OURSELVES } else { by };
+        if due && (place == ROUTER || self.questions.take(by, now)) {
             neighbour.asked = Some(now);
-            ask(ip, (mac, own), out);
+            ask(ip, by, ours, out);
         }
         let known = neighbour.known.filter(|known| now.since(known.1) < GOOD);
         known.map(|(mac, _)| mac)
     }
 
-    /// Its place, or one that is free, or that of somebody who never answered, or of who was not needed longest.
-    fn place(&self, ip: Ipv4Addr) -> usize {
-        let places = self.neighbours.iter().enumerate();
-        let best = places.min_by_key(|(_, place)| match place {
-            Some(neighbour) if neighbour.ip == ip => (0, Instant(0)),
-            None => (1, Instant(0)),
-            Some(neighbour) if neighbour.known.is_none() => (2, neighbour.used),
-            Some(neighbour) => (3, neighbour.used),
-        });
-        best.map_or(0, |(place, _)| place)
-    }
-
-    /// A frame waits until its next hop has answered. False if too many do.
-    pub fn wait(&mut self, ip: Ipv4Addr, now: Instant, len: usize, fill: impl FnOnce(&mut [u8])) -> bool {
-        if self.waiting.is_empty() || now.since(self.since) >= PATIENCE {
-            self.since = now;
-            while !self.waiting.is_empty() {
-                self.waiting.pop();
-            }
+    /// Asks for the router again before it is forgotten, if it was needed of late; when to look next.
+    pub fn refresh(&mut self, now: Instant, ours: (Mac, Subnet), out: &mut Frames) -> Option<Instant> {
+        let router = self.neighbours[ROUTER].as_mut()?;
+        let (_, since) = router.known?;
+        if !router.is_known(GOOD, now) || now.since(router.used) >= GOOD {
+            return None;
         }
-        self.waiting.push(len, ip.to_bits(), fill)
+        let again = router.asked.map_or(now, |asked| asked.after(AGAIN));
+        let due = since.after(FRESH).max(again);
+        if now < due {
+            return Some(due);
+        }
+        router.asked = Some(now);
+        ask(router.ip, OURSELVES, ours, out);
+        Some(now.after(AGAIN))
     }
 
-    /// Hears an ARP packet for our address: who was asked has answered, and what waits for it goes on.
-    pub fn hear(&mut self, frame: &[u8], own: Subnet, now: Instant, mailbox: &mut Mailbox) {
+    /// Its place, or one that is free, or one that `by` can have.
+    fn place(&self, ip: Ipv4Addr, by: u8, now: Instant) -> usize {
+        if self.router == Some(ip) {
+            return ROUTER;
+        }
+        let place = |wanted: Option<Ipv4Addr>| {
+            let shared = self.neighbours.iter().skip(ROUTER + 1);
+            let found = shared
+                .map(|place| place.map(|neighbour| neighbour.ip))
+                .position(|its| its == wanted);
+            found.map(|found| found + ROUTER + 1)
+        };
+        place(Some(ip))
+            .or_else(|| place(None))
+            .unwrap_or_else(|| self.surplus(by, now))
+    }
+
+    /// A place of who has most, or of `by` if nobody has more: of who did not answer, or of who was not needed longest.
+    fn surplus(&self, by: u8, now: Instant) -> usize {
+        let shared = || self.neighbours.iter().enumerate().skip(ROUTER + 1);
+        let mut has = [0_u8; 256];
+        for (_, neighbour) in shared().filter_map(|(at, place)| Some((at, place.as_ref()?))) {
+            has[usize::from(neighbour.by)] += 1;
+        }
+        let most = has.iter().copied().max().unwrap_or(0);
+        let its_own = has[usize::from(by)] == most;
+        let first = shared().min_by_key(|(_, place)| {
+            place.as_ref().map(|neighbour| {
+                let gives = if its_own {
+                    neighbour.by == by
+                } else {
+                    has[usize::from(neighbour.by)] == most
+                };
+                let asked = |asked| now.since(asked) < AGAIN;
+                let lives = neighbour.known.is_some() || neighbour.asked.is_some_and(asked);
+                (!gives, lives, neighbour.used)
+            })
+        });
+        first.map_or(ROUTER + 1, |(place, _)| place)
+    }
+
+    fn known_place(&mut self, ip: Ipv4Addr) -> Option<&mut Neighbour> {
+        let mut all = self.neighbours.iter_mut().flatten();
+        all.find(|neighbour| neighbour.ip == ip)
+    }
+
+    /// A frame of guest `by` waits until its next hop, which was just called, has answered.
+    pub fn wait(&mut self, ip: Ipv4Addr, by: u8, now: Instant, len: usize, fill: impl FnOnce(&mut [u8])) -> Put {
+        if now >= self.look {
+            self.look = now.after(LOOK);
+            self.give_up(now);
+        }
+        let Some(neighbour) = self.known_place(ip) else {
+            return Put::Refused;
+        };
+        neighbour.awaited.get_or_insert(now);
+        self.waiting.put(len, (by, ip.to_bits()), fill)
+    }
+
+    /// Leaves out what waits in vain, or for somebody whose place is another's by now.
+    fn give_up(&mut self, now: Instant) {
+        for neighbour in self.neighbours.iter_mut().flatten() {
+            neighbour.awaited = neighbour.awaited.filter(|since| now.since(*since) < PATIENCE);
+        }
+        let Self {
+            neighbours, waiting, ..
+        } = self;
+        waiting.retain(|frame| {
+            let mut all = neighbours.iter().flatten();
+            all.any(|neighbour| neighbour.awaited.is_some() && neighbour.ip.to_bits() == frame.mark)
+        });
+    }
+
+    /// Hears an ARP packet for our address: who was asked has answered, and what waits for it goes on. `from_wire`: or from
+    /// somebody who is trusted as if it were.
+    pub fn hear(&mut self, frame: &[u8], from_wire: bool, own: Subnet, now: Instant, out: &mut Frames) {
         let Some((sender, target, mac)) = read(frame) else {
             return;
         };
-        let asked = self
-            .neighbours
-            .iter_mut()
-            .flatten()
-            .find(|neighbour| neighbour.ip == sender);
-        let Some(neighbour) = asked.filter(|_| target == own.address() && !mac.is_multicast()) else {
+        let Some(neighbour) = self.known_place(sender) else {
             return;
         };
-        neighbour.known = Some((mac, now));
-        // Once around: those that wait for others stay, in order.
-        for _ in 0..WAITING {
-            let Some(frame) = self.waiting.front_mut() else {
-                return;
-            };
-            let (mark, len) = (frame.mark, frame.bytes().len());
-            let mut copy = [0; super::mailbox::FRAME_MAX];
-            copy[..len].copy_from_slice(frame.bytes());
-            self.waiting.pop();
-            if mark == sender.to_bits() {
-                copy[..6].copy_from_slice(&mac.0);
+        let contradicts = neighbour.from_wire && !from_wire && neighbour.is_known(GOOD, now);
+        if contradicts || target != own.address() || mac.is_multicast() {
+            return;
+        }
+        (neighbour.known, neighbour.from_wire) = (Some((mac, now)), from_wire);
+        neighbour.awaited = None;
+        self.waiting.retain(|frame| {
+            let others = frame.mark != sender.to_bits();
+            if !others {
                 // If there is no room it is lost, as it was before.
-                mailbox
-                    .written
-                    .push(len, 0, |bytes| bytes.copy_from_slice(&copy[..len]));
-            } else {
-                self.waiting
-                    .push(len, mark, |bytes| bytes.copy_from_slice(&copy[..len]));
+                out.put(frame.bytes().len(), (frame.from(), 0), |bytes| {
+                    bytes.copy_from_slice(frame.bytes());
+                    bytes[..6].copy_from_slice(&mac.0);
+                });
             }
+            others
+        });
+    }
+
+    /// The router is another one.
+    pub fn set_router(&mut self, router: Option<Ipv4Addr>) {
+        if self.router != router {
+            (self.router, self.neighbours[ROUTER]) = (router, None);
         }
     }
 
     /// The address is another one.
     pub fn clear(&mut self) {
         self.neighbours = [None; NEIGHBOURS];
-        while !self.waiting.is_empty() {
-            self.waiting.pop();
-        }
+        self.waiting.retain(|_| false);
     }
 }
 
@@ -173,7 +261,7 @@ fn read(frame: &[u8]) -> Option<(Ipv4Addr, Ipv4Addr, Mac)> {
     }
 }
 
-fn ask(ip: Ipv4Addr, (mac, own): (Mac, Subnet), out: &mut Frames) {
+fn ask(ip: Ipv4Addr, by: u8, (mac, own): (Mac, Subnet), out: &mut Frames) {
     let ethernet = EthernetRepr {
         src_addr: mac,
         dst_addr: Mac::BROADCAST,
@@ -187,7 +275,8 @@ fn ask(ip: Ipv4Addr, (mac, own): (Mac, Subnet), out: &mut Frames) {
         target_protocol_addr: ip,
     };
     // If there is no room, the next packet asks again.
-    out.push(ethernet.buffer_len() + question.buffer_len(), 0, |bytes| {
+    let len = ethernet.buffer_len() + question.buffer_len();
+    out.put(len, (by, 0), |bytes| {
         let mut frame = EthernetFrame::new_unchecked(bytes);
         ethernet.emit(&mut frame);
         question.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));

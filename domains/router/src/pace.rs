@@ -1,5 +1,7 @@
 //! How often something may be done.
 
+use alloc::boxed::Box;
+
 use outrigger_xen::Instant;
 
 /// So many times a second, and no more.
@@ -29,5 +31,20 @@ impl Pace {
         let may = self.done < self.most;
         self.done += u32::from(may);
         may
+    }
+}
+
+/// The same for each guest, by its number.
+pub struct Paces(Box<[Pace; 256]>);
+
+impl Paces {
+    /// At most so many times in one second for each.
+    pub fn new(most: u32) -> Self {
+        Self(Box::new([Pace::new(most); 256]))
+    }
+
+    /// Whether it may be done now for a guest; it counts as done then.
+    pub fn take(&mut self, guest: u8, now: Instant) -> bool {
+        self.0[usize::from(guest)].take(now)
     }
 }

@@ -22,8 +22,8 @@ use super::leases::Leases;
 use super::mailbox::Mailbox;
 use super::neighbours::Neighbours;
 use crate::nat::Nat;
-use crate::nat::headers::{Carried, Headers, ICMP};
-use crate::pace::Pace;
+use crate::nat::headers::{Carried, Headers};
+use crate::pace::Paces;
 use crate::{ETH_HLEN, Mac};
 
 /// What an address is for.
@@ -52,8 +52,8 @@ pub struct Gateway {
     pub leases: Leases,
     /// Name servers, if they are not the outside's.
     pub dns: Vec<Ipv4Addr>,
-    /// ICMP errors that we send.
-    pub errors: Pace,
+    /// ICMP errors that we send to each guest.
+    pub errors: Paces,
 }
 
 /// An address of ours on one segment.
@@ -68,6 +68,8 @@ pub struct Station {
     pub address: Option<Subnet>,
     /// The way out of its subnet.
     pub router: Option<Ipv4Addr>,
+    /// The DHCP server that it has its address from.
+    pub server: Option<Ipv4Addr>,
     /// Name servers.
     pub dns: Vec<Ipv4Addr>,
     /// What it is for.
@@ -75,7 +77,7 @@ pub struct Station {
     interface: Interface,
     sockets: SocketSet<'static>,
     client: Option<SocketHandle>,
-    /// Its address is another one, since somebody last asked.
+    /// Its address, its router or its DHCP server is another one, since somebody last asked.
     pub changed: bool,
     /// When it wants to be polled without having got anything.
     pub deadline: Option<Instant>,
@@ -102,6 +104,7 @@ impl Station {
             mailbox,
             address: None,
             router: None,
+            server: None,
             dns: own.dns.clone(),
             role,
             interface,
@@ -122,8 +125,11 @@ impl Station {
             outside.nat.clear();
             outside.neighbours.clear();
         }
-        self.changed |= self.address != address;
+        self.changed = true;
         (self.address, self.router) = (address, router);
+        if let Role::Outside(outside) = &mut self.role {
+            outside.neighbours.set_router(router);
+        }
         self.interface.update_ip_addrs(|addresses| {
             addresses.clear();
             // There is room for one.
@@ -144,8 +150,10 @@ impl Station {
         }
     }
 
-    /// Whether it has any use for a frame of `len` bytes with these first bytes.
-    pub fn wants(&self, head: &[u8], len: usize) -> bool {
+    /// Whether it has any use for a frame of `len` bytes with these first bytes. `from_network`: it came from the uplink's wire, or
+    /// from a guest that is trusted as if it had. Only there is asked who we are; from others a station takes ARP, ping and
+    /// what guests ask of their gateway, and whatever is added to that list is to be nothing that a guest could mislead us by.
+    pub fn wants(&self, head: &[u8], len: usize, from_network: bool) -> bool {
         match head.get(12..ETH_HLEN) {
             Some([0x08, 0x06]) => return true,
             Some([0x08, 0x00]) => {}
@@ -157,9 +165,18 @@ impl Station {
         match headers.carried(head) {
             Some(Carried::Udp { ports: [_, to] }) => match self.role {
                 Role::Gateway(_) => to == dhcp::SERVER_PORT,
-                _ => to == dhcp::CLIENT_PORT && self.client.is_some(),
+                _ => from_network && to == dhcp::CLIENT_PORT && self.client.is_some(),
             },
-            _ => headers.protocol == ICMP && self.is_own(headers.destination),
+            Some(Carried::Echo { reply: false, .. }) => self.is_own(headers.destination),
+            _ => false,
+        }
+    }
+
+    /// Hears an ARP packet, of which these are the first bytes, before it is in the mailbox: nobody can crowd it out there.
+    pub fn hear(&mut self, head: &[u8], from_network: bool, now: Instant) {
+        if let (Role::Outside(outside), Some(own)) = (&mut self.role, self.address) {
+            let written = &mut self.mailbox.written;
+            outside.neighbours.hear(head, from_network, own, now, written);
         }
     }
 
@@ -181,12 +198,7 @@ impl Station {
                 return;
             }
             let (bytes, vif) = (frame.bytes(), frame.mark as u8);
-            if let (Role::Outside(outside), Some(own)) = (&mut self.role, self.address) {
-                let mut copy = [0; ARP_MAX];
-                let len = bytes.len().min(ARP_MAX);
-                copy[..len].copy_from_slice(&bytes[..len]);
-                outside.neighbours.hear(&copy[..len], own, now, &mut self.mailbox);
-            } else if let (Role::Gateway(gateway), Some(offer)) = (&self.role, offer)
+            if let (Role::Gateway(gateway), Some(offer)) = (&self.role, offer)
                 && let Some((mac, payload)) = dhcp_question(bytes)
             {
                 if let Some(lease) = gateway.leases.of(vif) {
@@ -215,8 +227,15 @@ impl Station {
         while interface.poll_egress(time, mailbox, sockets) == PollResult::SocketStateChanged {}
         self.hear_dhcp();
         let next = self.interface.poll_at(time, &self.sockets);
-        self.deadline =
-            next.map(|at| Instant(u64::try_from(at.total_micros()).unwrap_or(0).saturating_mul(1000)));
+        let next = next.map(|at| Instant(u64::try_from(at.total_micros()).unwrap_or(0).saturating_mul(1000)));
+        let refresh = match (&mut self.role, self.address) {
+            (Role::Outside(outside), Some(own)) => {
+                let (neighbours, written) = (&mut outside.neighbours, &mut self.mailbox.written);
+                neighbours.refresh(now, (self.mac, own), written)
+            }
+            _ => None,
+        };
+        self.deadline = next.into_iter().chain(refresh).min();
     }
 
     /// What our DHCP client has got, or lost.
@@ -229,16 +248,19 @@ impl Station {
                 if self.address.is_some() {
                     log::warn!("{}: the lease has ended; there is no address", self.name);
                 }
+                self.server = None;
                 self.configure(None, None);
             }
             Some(dhcpv4::Event::Configured(lease)) => {
-                let (address, router) = (lease.address, lease.router);
+                let (address, router, server) = (lease.address, lease.router, lease.server.address);
                 self.dns.clear();
                 self.dns.extend(lease.dns_servers.iter().copied().take(DNS_MAX));
                 let Some(subnet) = Subnet::new(address.address(), address.prefix_len()) else {
                     return log::error!("{}: DHCP gives {address}, which is no station's", self.name);
                 };
                 let router = router.filter(|router| subnet.has_station(*router));
+                self.changed |= self.server != Some(server);
+                self.server = Some(server);
                 if (self.address, self.router) != (Some(subnet), router) {
                     self.configure(Some(subnet), router);
                 }
@@ -246,9 +268,6 @@ impl Station {
         }
     }
 }
-
-/// An Ethernet header and an ARP packet.
-const ARP_MAX: usize = 42;
 
 /// Sender and UDP payload of a frame to the DHCP server's port.
 fn dhcp_question(frame: &[u8]) -> Option<(Mac, &[u8])> {

@@ -13,6 +13,7 @@
 //! | `vlan` | the VLAN that our own address is in |
 //! | `mode` | `bridge`, or `nat`: guests are behind our address on another segment |
 //! | `uplink` | which one, with `mode=nat`; the only one that has an address need not be named |
+//! | `trusted` | a guest's MAC, `00-16-3e-00-00-01`: it may be the segment's DHCP server and router; may stand four times |
 //!
 //! The image reads it from its command line, the image builder from the machine file: both by [`parse`], so that what is
 //! refused is refused where it is written. **Distrusts** whoever writes it only as far as typing errors go. **Owes** one
@@ -24,6 +25,7 @@
 
 extern crate alloc;
 
+mod mac;
 mod parse;
 mod subnet;
 
@@ -31,11 +33,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
+pub use mac::parse_mac;
 pub use parse::parse;
 pub use subnet::Subnet;
 
 /// Most name servers of a segment: what a DHCP answer holds.
 pub const DNS_MAX: usize = 3;
+/// Most trusted guests of a segment.
+pub const TRUSTED_MAX: usize = 4;
 /// Most addresses of our own, on all segments together.
 pub const OWN_MAX: usize = 8;
 
@@ -50,6 +55,8 @@ pub struct Segment {
     pub own: Option<Own>,
     /// With `mode=nat`: the segment behind whose address its guests are.
     pub uplink: Option<String>,
+    /// MACs of the guests that may speak for the network, as its DHCP server or its router; at most [`TRUSTED_MAX`].
+    pub trusted: Vec<[u8; 6]>,
 }
 
 /// An address of the domain's own.

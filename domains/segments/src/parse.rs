@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
-use crate::{DNS_MAX, OWN_MAX, Own, Parsed, Segment, Subnet};
+use crate::{DNS_MAX, OWN_MAX, Own, Parsed, Segment, Subnet, TRUSTED_MAX, parse_mac};
 
 /// Greatest VLAN.
 const VLAN_MAX: u16 = 4094;
@@ -19,8 +19,9 @@ const WORDS: [&str; 6] = ["address", "router", "dns", "vlan", "mode", "uplink"];
 
 const NAME: Fault = "a name has 1 to 31 letters, digits, '-', '_' and '.'";
 const PRINTABLE: Fault = "a character that is not printable ASCII";
-const KEYS: Fault = "after the name and the card there are address=, router=, dns=, vlan=, mode= and uplink=";
-const TWICE: Fault = "a key stands twice; only dns= may, three times at most";
+const KEYS: Fault =
+    "after the name and the card there are address=, router=, dns=, vlan=, mode=, uplink= and trusted=";
+const TWICE: Fault = "a key stands twice; only dns= may, three times at most, and trusted=, four times at most";
 const ADDRESS: Fault =
     "address= is neither dhcp nor a station's address with its prefix of 8 to 30 bits, such as 192.0.2.5/24";
 const STATION: Fault = "router= and dns= take a station's IPv4 address";
@@ -31,7 +32,10 @@ const CARD_TAKEN: Fault = "the card is another segment's way out already";
 const NAT_CARD: Fault = "with mode=nat the way out is another segment's address: take the card out";
 const NAT_ADDRESS: Fault =
     "mode=nat needs address=, the gateway's with its guests' subnet, such as address=10.0.3.1/24";
-const NAT_KEYS: Fault = "router= and vlan= are for bridged segments";
+const NAT_KEYS: Fault = "router=, vlan= and trusted= are for bridged segments";
+const TRUSTED: Fault = "trusted= takes the MAC of a guest's vif with hyphens, such as 00-16-3e-00-00-01";
+const NO_SERVER: Fault =
+    "nobody could answer address=dhcp: name a card, or the guest that is the DHCP server with trusted=";
 const UPLINK: Fault = "uplink= needs mode=nat";
 const NO_ADDRESS: Fault = "router=, dns= and vlan= need address=";
 const ROUTER: Fault = "router= is not in the subnet of a fixed address=";
@@ -97,6 +101,7 @@ struct Words<'a> {
     vlan: Option<u16>,
     mode: Option<&'a str>,
     uplink: Option<&'a str>,
+    trusted: Vec<[u8; 6]>,
 }
 
 impl<'a> Words<'a> {
@@ -129,6 +134,11 @@ impl<'a> Words<'a> {
                 self.dns.push(station(value)?);
                 self.dns.len() > DNS_MAX
             }
+            "trusted" => {
+                let mac = parse_mac(value, '-').filter(|mac| mac[0] & 1 == 0);
+                self.trusted.push(mac.ok_or(TRUSTED)?);
+                self.trusted.len() > TRUSTED_MAX
+            }
             "vlan" => {
                 let vlan = value.parse().ok().filter(|vlan| (1..=VLAN_MAX).contains(vlan));
                 self.vlan.replace(vlan.ok_or(VLAN)?).is_some()
@@ -153,12 +163,14 @@ impl<'a> Words<'a> {
             Some(text) => Some(Subnet::parse(text).ok_or(ADDRESS)?),
         };
         let named = self.router.is_some() || self.vlan.is_some();
+        let answered = self.card.is_some() || !self.trusted.is_empty();
         match nat {
             true if self.card.is_some() => return Err(NAT_CARD),
             true if address.is_none() => return Err(NAT_ADDRESS),
-            true if named => return Err(NAT_KEYS),
+            true if named || !self.trusted.is_empty() => return Err(NAT_KEYS),
             false if self.uplink.is_some() => return Err(UPLINK),
             false if self.address.is_none() && (named || !self.dns.is_empty()) => return Err(NO_ADDRESS),
+            false if self.address.is_some() && address.is_none() && !answered => return Err(NO_SERVER),
             _ => {}
         }
         if let Some(router) = self.router
@@ -176,6 +188,7 @@ impl<'a> Words<'a> {
                 vlan: self.vlan.unwrap_or(0),
             }),
             uplink: nat.then(|| self.uplink.unwrap_or_default().to_string()),
+            trusted: self.trusted,
         })
     }
 }

@@ -26,7 +26,8 @@ fn what_was_said_before_addresses_means_the_same() {
             name: "private".into(),
             card: None,
             own: None,
-            uplink: None
+            uplink: None,
+            trusted: Vec::new(),
         }
     );
 }
@@ -43,6 +44,10 @@ fn addresses_and_translation() {
     assert_eq!(dmz.router, Some(Ipv4Addr::new(192, 0, 2, 1)));
     assert_eq!(dmz.address.unwrap().to_string(), "192.0.2.5/24");
     assert_eq!(segments[2].uplink.as_deref(), Some("lan"));
+    // Who may be the network for a segment's guests, and for us.
+    let segments = good("in:address=dhcp:trusted=00-16-3e-00-00-01:trusted=00-16-3E-00-00-FF,lan:net0");
+    let trusted = [[0, 0x16, 0x3e, 0, 0, 1], [0, 0x16, 0x3e, 0, 0, 0xff]];
+    assert_eq!((&segments[0].trusted[..], segments[1].trusted.len()), (&trusted[..], 0));
     // The only address there is is the way out, wherever it stands.
     let segments = good("guests:mode=nat:address=10.0.3.1/24,lan:net0:address=dhcp");
     assert_eq!(segments[0].uplink.as_deref(), Some("lan"));
@@ -69,7 +74,7 @@ fn faults_say_what_to_mend() {
         ("lan:address=224.0.0.5/24", "such as 192.0.2.5/24"),
         ("lan:address=10.0.0.5/31", "such as 192.0.2.5/24"),
         ("lan:address=10.0.0.5/24:router=10.0.1.1", "not in the subnet"),
-        ("lan:address=dhcp:router=10.0.1.1", "not in the subnet"),
+        ("lan:net0:address=dhcp:router=10.0.1.1", "not in the subnet"),
         ("lan:address=dhcp:vlan=4095", "is not 1 to 4094"),
         ("lan:dns=10.0.0.1", "need address="),
         ("lan:address=dhcp:dns=ns.example", "take a station's IPv4"),
@@ -79,6 +84,16 @@ fn faults_say_what_to_mend() {
         ),
         ("lan:address=dhcp:mode=route", "neither bridge nor nat"),
         ("lan:uplink=wan", "needs mode=nat"),
+        ("lan:net0:trusted=00:16:3e:00:00:01", "with hyphens, such as 00-16-3e-00-00-01"),
+        ("lan:net0:trusted=10.0.0.1", "with hyphens"),
+        ("lan:net0:trusted=01-16-3e-00-00-01", "with hyphens"),
+        ("lan:net0:trusted=00-16-3e-00-00-1", "with hyphens"),
+        ("lan:net0:trusted=00-16-3e-00-00-+1", "with hyphens"),
+        (
+            "g:mode=nat:address=10.0.3.1/24:trusted=00-16-3e-00-00-01",
+            "trusted= are for bridged segments",
+        ),
+        ("lan:address=dhcp", "nobody could answer address=dhcp"),
         ("g:mode=nat", "mode=nat needs address="),
         ("g:mode=nat:address=dhcp", "mode=nat needs address="),
         ("g:net0:mode=nat:address=10.0.3.1/24", "take the card out"),

@@ -8,7 +8,7 @@ use outrigger_ring::SharedPages;
 use outrigger_router::errors::{self, IcmpError};
 use outrigger_router::nat::headers::{Edit, Headers};
 use outrigger_router::nat::{Inside, Refused};
-use outrigger_router::{Gateway, Mailbox, Role, Station};
+use outrigger_router::{Role, Station};
 use outrigger_segments::Subnet;
 use outrigger_xen::Instant;
 
@@ -70,7 +70,10 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             (Role::Gateway(_), Origin::Guest { vif, .. }) => {
                 self.outbound(station, vif, (head, headers, blank), mtu, now)?
             }
-            (Role::Outside(_), _) => self.inbound(station, (head, headers, blank), now)?,
+            (Role::Outside(_), origin) => {
+                self.is_near(station, origin, &headers)?;
+                self.inbound(station, (head, headers, blank), now)?
+            }
             _ => None,
         };
         let Some(Way { from, to, source }) = way else {
@@ -103,6 +106,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         mtu: usize,
         now: Instant,
     ) -> Result<Option<Way>, Drop> {
+        let guest = self.guests.of(vif) as u8;
         let stations = &mut self.own.stations;
         let (inner, own) = (
             &stations[station],
@@ -138,7 +142,10 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             else {
                 return Ok(None);
             };
-            tell(gateway, error, (head, &headers), (*mac, own), now, mailbox);
+            if gateway.errors.take(guest, now) {
+                let about = (head.bytes(), &headers);
+                errors::tell(error, guest, about, (*mac, own), &mut mailbox.written);
+            }
             self.own.due = true;
             return Err(Drop::Untranslated);
         }
@@ -181,7 +188,9 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             Refused::Unsupported => Drop::Untranslated,
         })?;
         edit.decrement_ttl();
-        let to = out.neighbours.find(hop, now, (*mac, ours), &mut mailbox.written);
+        let to = out
+            .neighbours
+            .find(hop, guest, now, (*mac, ours), &mut mailbox.written);
         let way = Way {
             from: MAX_VIFS + outside,
             to: to.map(|to| Mac(to.0)),
@@ -190,6 +199,19 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         // A question may have been written.
         self.own.due |= !mailbox.written.is_empty();
         Ok(Some(way))
+    }
+
+    /// A guest beside our address outside may be behind none but its own subnet's: what comes from farther comes by our router.
+    ///
+    /// # Errors
+    /// It is not.
+    fn is_near(&self, station: usize, origin: Origin, headers: &Headers) -> Result<(), Drop> {
+        let Origin::Guest { vif, .. } = origin else {
+            return Ok(());
+        };
+        let ours = self.own.stations[station].address;
+        let near = ours.is_none_or(|ours| ours.contains(headers.source));
+        (near || self.switch.is_trusted(vif)).then_some(()).ok_or(Drop::SourceIp)
     }
 
     /// A packet to our address outside. `None`: it is for us.
@@ -239,18 +261,4 @@ struct Way {
     to: Option<Mac>,
     /// With this source.
     source: Mac,
-}
-
-/// Tells a guest of an error, but not too often.
-fn tell(
-    gateway: &mut Gateway,
-    error: IcmpError,
-    (head, headers): (&Head, &Headers),
-    place: (outrigger_router::Mac, Subnet),
-    now: Instant,
-    mailbox: &mut Mailbox,
-) {
-    if gateway.errors.take(now) {
-        errors::tell(error, head.bytes(), headers, place, &mut mailbox.written);
-    }
 }

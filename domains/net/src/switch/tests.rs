@@ -23,8 +23,8 @@ fn frame(source: Mac, destination: Mac, vlan: Option<u16>) -> Packet {
 /// Vifs 1 and 2 on `lan0`, 3 in VLAN 5 of it, 4 on `private`, which has no wire.
 fn switch() -> Switch {
     let mut switch = Switch::new();
-    switch.add_segment("lan0".into(), Some(0), NOW);
-    switch.add_segment("private".into(), None, NOW);
+    switch.add_segment("lan0".into(), Some(0), Vec::new(), NOW);
+    switch.add_segment("private".into(), None, Vec::new(), NOW);
     for (vif, bridge, vlan) in [
         (1, "lan0", None),
         (2, "", None),

@@ -14,27 +14,27 @@ use crate::own::{
 };
 use crate::world::{World, vif};
 
-const SEGMENTS: &str =
+pub const SEGMENTS: &str =
     "lan0:virtio0:address=10.0.0.99/24:router=10.0.0.1,guests:mode=nat:address=10.0.3.1/24:dns=10.9.9.9";
-const OUTSIDE: [u8; 4] = [10, 0, 0, 99];
-const ROUTER: [u8; 4] = [10, 0, 0, 1];
-const GATEWAY: [u8; 4] = [10, 0, 3, 1];
-const FAR: [u8; 4] = [192, 0, 2, 7];
+pub const OUTSIDE: [u8; 4] = [10, 0, 0, 99];
+pub const ROUTER: [u8; 4] = [10, 0, 0, 1];
+pub const GATEWAY: [u8; 4] = [10, 0, 3, 1];
+pub const FAR: [u8; 4] = [192, 0, 2, 7];
 
 /// A guest of the NAT segment, its address, and its router's MAC.
-struct Behind {
-    guest: Guest,
+pub struct Behind {
+    pub guest: Guest,
     number: u8,
-    ip: [u8; 4],
-    router: [u8; 6],
+    pub ip: [u8; 4],
+    pub router: [u8; 6],
 }
 
 impl Behind {
-    fn new(world: &World, number: u8, more: &[(&str, &str)]) -> Self {
+    pub fn new(world: &World, number: u8, more: &[(&str, &str)]) -> Self {
         Self::with(world, number, more, Options::default())
     }
 
-    fn with(world: &World, number: u8, more: &[(&str, &str)], connection: Options) -> Self {
+    pub fn with(world: &World, number: u8, more: &[(&str, &str)], connection: Options) -> Self {
         let keys = [&[("bridge", "guests")], more].concat();
         let mut guest = world.guest_with(number, &keys, connection);
         let offer = ask(world, &mut guest, number, &[&[53, 1, 1]]).expect("an offer");
@@ -53,12 +53,12 @@ impl Behind {
         }
     }
 
-    fn mac(&self) -> [u8; 6] {
+    pub fn mac(&self) -> [u8; 6] {
         mac(self.number)
     }
 
     /// Sends a UDP datagram through the router.
-    fn send(&mut self, world: &World, port: u16, to: ([u8; 4], u16), payload: &[u8]) {
+    pub fn send(&mut self, world: &World, port: u16, to: ([u8; 4], u16), payload: &[u8]) {
         let frame = udp_to((self.mac(), self.ip, port), (self.router, to.0, to.1), payload);
         self.guest.send(&frame);
         world.settle();

@@ -1,4 +1,5 @@
-//! Which guest's the later fragments of a datagram are: their first one, which comes before them, has told.
+//! Which guest's the later fragments of a datagram are: their first one, which comes before them, has told. Guests share the
+//! places: when there is none left, whoever has most gives one up to whoever has fewer.
 
 use core::net::Ipv4Addr;
 
@@ -7,8 +8,6 @@ use super::headers::Headers;
 
 /// Datagrams under way.
 const DATAGRAMS: usize = 64;
-/// Most of them of one guest.
-const OF_GUEST: usize = 16;
 /// Seconds until the rest must have come.
 const PATIENCE: u32 = 5;
 
@@ -41,6 +40,7 @@ impl Key {
 struct Datagram {
     key: Key,
     inside: Inside,
+    owner: u8,
     until: u32,
 }
 
@@ -54,27 +54,37 @@ impl Default for Fragments {
 }
 
 impl Fragments {
-    /// A first fragment has passed. False if there is no room, or the guest has its share.
-    pub fn remember(&mut self, key: Key, inside: Inside, now: u32) -> bool {
-        let live = |datagram: &&Datagram| now < datagram.until;
-        let its = |datagram: &&Datagram| datagram.inside.guest == inside.guest && datagram.key != key;
-        if self.0.iter().flatten().filter(live).filter(its).count() >= OF_GUEST {
-            return false;
-        }
+    /// A first fragment has passed, of a vif that is this owner's. False if there is no room for one more of the owner's.
+    pub fn remember(&mut self, key: Key, inside: Inside, owner: u8, now: u32) -> bool {
         let same = |place: &Option<Datagram>| place.is_some_and(|datagram| datagram.key == key);
         let free = |place: &Option<Datagram>| place.is_none_or(|datagram| now >= datagram.until);
-        let place = self
-            .0
-            .iter()
-            .position(same)
-            .or_else(|| self.0.iter().position(free));
-        let Some(place) = place else { return false };
+        let place = self.0.iter().position(same);
+        let place = place.or_else(|| self.0.iter().position(free));
+        let Some(place) = place.or_else(|| self.surplus(owner)) else {
+            return false;
+        };
         self.0[place] = Some(Datagram {
             key,
             inside,
+            owner,
             until: now + PATIENCE,
         });
         true
+    }
+
+    /// The place of the oldest datagram of who has most, if that are at least two more than `owner` has.
+    fn surplus(&self, owner: u8) -> Option<usize> {
+        let mut has = [0_u8; 256];
+        for datagram in self.0.iter().flatten() {
+            has[usize::from(datagram.owner)] += 1;
+        }
+        let most = has.iter().copied().max().unwrap_or(0);
+        let its = self.0.iter().enumerate().filter_map(|(at, place)| {
+            let datagram = place.filter(|datagram| has[usize::from(datagram.owner)] == most)?;
+            Some((at, datagram.until))
+        });
+        let oldest = its.min_by_key(|(_, until)| *until).map(|(at, _)| at);
+        oldest.filter(|_| most >= has[usize::from(owner)] + 2)
     }
 
     /// Whose a later fragment is; `last`: none will follow.

@@ -2,8 +2,9 @@
 //!
 //! A guest's endpoint has one port of ours whomever it speaks to (RFC 4787, REQ-1); in comes only what answers (address and
 //! port dependent filtering). Everything is bounded and nothing is swept: an entry that has timed out is not found, and is
-//! taken out when room is wanted. Each guest has a few entries of its own, which nobody can take from it; of those that all share it may
-//! have another one as long as it has fewer of them than are free.
+//! taken out when room is wanted. Each owner of guests' cards has a few entries of its own, which nobody can take from it; of those
+//! that all share it may have another one as long as it has fewer of them than are free. After that it gets one from whoever
+//! has more, until both have as many.
 
 use alloc::boxed::Box;
 use core::net::Ipv4Addr;
@@ -15,6 +16,10 @@ pub use session::{Class, Endpoint, Protocol, Session};
 const PORT_MIN: u16 = 1024;
 /// Most entries that make room for a new one.
 const SWEEP: usize = 64;
+/// Entries that are looked at for one of who has too many, and how far they are from each other: what a guest begins at once is side
+/// by side.
+const SAMPLE: usize = 64;
+const STRIDE: usize = 997;
 
 /// No room: the table is full, or the guest has its share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +50,9 @@ pub struct Table {
     silence: [(u16, u16); CLASSES],
     /// Ports in use, of each protocol.
     ports: [Box<[u64]>; 3],
-    of_guest: [u16; 256],
+    /// Whose each guest's card is, and how many entries an owner has.
+    owners: [u8; 256],
+    of_owner: [u16; 256],
     /// For the buckets.
     secret: u64,
     /// For the next port.
@@ -69,7 +76,8 @@ impl Table {
             buckets: [bucket(), bucket(), bucket()],
             silence: [(NONE, NONE); CLASSES],
             ports: [ports(), ports(), ports()],
-            of_guest: [0; 256],
+            owners: core::array::from_fn(|guest| guest as u8),
+            of_owner: [0; 256],
             secret: seed,
             // Of 0 comes nothing but 0.
             random: seed.rotate_left(17) | 1,
@@ -90,7 +98,7 @@ impl Table {
         self.buckets.iter_mut().for_each(|buckets| buckets.fill(NONE));
         self.silence = [(NONE, NONE); CLASSES];
         self.ports.iter_mut().for_each(|ports| ports.fill(0));
-        self.of_guest = [0; 256];
+        self.of_owner = [0; 256];
     }
 
     /// How many conversations there are, timed out or not.
@@ -103,9 +111,19 @@ impl Table {
         self.used == 0
     }
 
-    /// How many are a guest's.
+    /// Whose a guest's card is; its own number if nobody has said so.
+    pub fn owner(&self, guest: u8) -> u8 {
+        self.owners[usize::from(guest)]
+    }
+
+    /// Says so, while it has no conversations.
+    pub fn own(&mut self, guest: u8, owner: u8) {
+        self.owners[usize::from(guest)] = owner;
+    }
+
+    /// How many are a guest's, and its owner's others'.
     pub fn of_guest(&self, guest: u8) -> usize {
-        self.of_guest[usize::from(guest)].into()
+        self.of_owner[usize::from(self.owner(guest))].into()
     }
 
     /// The conversation with this number.
@@ -145,7 +163,8 @@ impl Table {
         let (has, own) = (self.of_guest(guest), usize::from(self.room.each));
         let free = usize::from(self.room.shared) - self.shared_used;
         if has >= own && has - own >= free {
-            return Err(Full);
+            let silent = self.surplus(has).ok_or(Full)?;
+            self.end(silent);
         }
         // One of these ends that has timed out and was not swept would be found instead.
         let key = self.key(protocol, inside.ip, inside.port, remote);
@@ -173,8 +192,9 @@ impl Table {
             ..EMPTY
         };
         self.used += 1;
-        self.of_guest[usize::from(guest)] += 1;
-        self.shared_used += usize::from(self.of_guest[usize::from(guest)] > self.room.each);
+        let owner = usize::from(self.owner(guest));
+        self.of_owner[owner] += 1;
+        self.shared_used += usize::from(self.of_owner[owner] > self.room.each);
         self.ports[protocol as usize][usize::from(outside / 64)] |= 1 << (outside % 64);
         for index in [Index::Outbound, Index::Inbound, Index::Mapping] {
             self.link(index, number);
@@ -223,6 +243,36 @@ impl Table {
         }
     }
 
+    /// An entry of an owner who has at least two more than `has`: of some that are looked at, one that has ended or was never open,
+    /// or was silent longest.
+    #[cold]
+    fn surplus(&mut self, has: usize) -> Option<u16> {
+        let random = self.random() as usize;
+        let has_more = |owner: u8| usize::from(self.of_owner[usize::from(owner)]) >= has + 2;
+        if !(0..=u8::MAX).any(has_more) {
+            return None;
+        }
+        let capacity = self.sessions.len();
+        let looked_at = (0..SAMPLE).map(|step| (random % capacity + STRIDE * step) % capacity);
+        let theirs = looked_at.filter_map(|number| {
+            let session = &self.sessions[number];
+            // No entry that is free has a port.
+            let is_surplus = session.outside != 0 && has_more(self.owner(session.guest));
+            is_surplus.then_some((session.class == Class::Open, session.seen, number as u16))
+        });
+        theirs.min().map(|(.., number)| number)
+    }
+
+    /// Another number each time (xorshift): nobody is to foresee it.
+    fn random(&mut self) -> u64 {
+        let mut random = self.random;
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        self.random = random;
+        random
+    }
+
     fn end(&mut self, number: u16) {
         let Session {
             guest,
@@ -238,8 +288,9 @@ impl Table {
         if self.mapping(protocol, inside).is_none() {
             self.ports[protocol as usize][usize::from(outside / 64)] &= !(1 << (outside % 64));
         }
-        self.shared_used -= usize::from(self.of_guest[usize::from(guest)] > self.room.each);
-        self.of_guest[usize::from(guest)] -= 1;
+        let owner = usize::from(self.owner(guest));
+        self.shared_used -= usize::from(self.of_owner[owner] > self.room.each);
+        self.of_owner[owner] -= 1;
         self.used -= 1;
         self.sessions[usize::from(number)] = Session {
             newer: self.free,
@@ -259,17 +310,12 @@ impl Table {
 
     /// A free port: the guest's own if it can be, another one of the same parity (RFC 4787, REQ-4) if not.
     fn choose(&mut self, protocol: Protocol, wanted: u16) -> Option<u16> {
+        let random = self.random();
         let ports = &self.ports[protocol as usize];
         let free = |port: u16| ports[usize::from(port / 64)] & 1 << (port % 64) == 0;
         if wanted >= PORT_MIN && free(wanted) {
             return Some(wanted);
         }
-        // Another start each time (xorshift): nobody is to foresee the next port.
-        let mut random = self.random;
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        self.random = random;
         let parity = 0x5555_5555_5555_5555 << (wanted % 2);
         let first = usize::from(PORT_MIN / 64);
         let words = ports.len() - first;

@@ -383,7 +383,7 @@ fn fragments_follow_their_first() {
         // After the last one there is none.
         let last = parts.last_mut().unwrap();
         assert_eq!(inward(&mut nat, last, 0), None);
-        // A guest has its share of datagrams that it never ends, and another one has room.
+        // A guest has all places for datagrams that it never ends, but not when another one wants some.
         let first = &fragments(&whole, 0)[0];
         let mut begun = 0;
         for id in 100..200u16 {
@@ -391,8 +391,14 @@ fn fragments_follow_their_first() {
             first[18..20].copy_from_slice(&id.to_be_bytes());
             begun += usize::from(out(&mut nat, &mut first, 1, 0).is_ok());
         }
-        assert_eq!(begun, 16);
-        assert!(out(&mut nat, &mut first.clone(), 2, 0).is_ok());
+        assert_eq!(begun, 64);
+        for id in 100..150u16 {
+            let mut first = first.clone();
+            first[18..20].copy_from_slice(&id.to_be_bytes());
+            first[29] = 5;
+            let fits = out(&mut nat, &mut first, 2, 0).is_ok();
+            assert_eq!(fits, id < 132, "half of them");
+        }
         assert!(
             out(&mut nat, &mut first.clone(), 1, 6).is_ok(),
             "and time frees them"
