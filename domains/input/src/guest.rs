@@ -56,6 +56,8 @@ pub(crate) struct Guest<P> {
     told: KeySet,
     /// Fingers that it was told touch, a bit each.
     fingers: u64,
+    /// The same as the record has it: with those of which the end is not published yet.
+    kept: (KeySet, u64),
     /// Where its pointer is, in pixels.
     place: [u32; 2],
     /// Events were lost, perhaps releases.
@@ -68,9 +70,12 @@ pub(crate) struct Guest<P> {
 impl<P: SharedPages> Guest<P> {
     /// A guest that was attached to. Its record says what an earlier life has told it, which is to be [released](Self::release).
     pub fn new(writer: EventWriter<P>, port: Port, record: P, wants: Wants) -> Self {
+        let told = KeySet::from_words(core::array::from_fn(|word| record.load_u64(8 * word)));
+        let fingers = record.load_u64(FINGERS);
         Self {
-            told: KeySet::from_words(core::array::from_fn(|word| record.load_u64(8 * word))),
-            fingers: record.load_u64(FINGERS),
+            told,
+            fingers,
+            kept: (told, fingers),
             writer,
             port,
             record,
@@ -113,25 +118,30 @@ impl<P: SharedPages> Guest<P> {
         if (value == 1) == self.told.contains(code.into()) {
             return;
         }
-        if value == 1 {
-            // Before it is told: a life that fails in between releases one key too many.
-            self.tell(code, true);
-        }
-        let pressed = value != 0;
-        let queued = self.queue(Event::Key { code, pressed });
-        if (value == 1 && !queued) || (value == 0 && queued) {
-            self.tell(code, false);
+        let (at, pressed) = (usize::from(code), value != 0);
+        if self.queue(Event::Key { code, pressed }) {
+            match value {
+                0 => self.told.remove(at),
+                _ => self.told.insert(at),
+            }
+            self.keep();
         }
     }
 
-    fn tell(&mut self, code: u16, pressed: bool) {
-        let code = usize::from(code);
-        if pressed {
-            self.told.insert(code);
-        } else {
-            self.told.remove(code);
+    /// Has the record say all that the guest may know to be pressed. A life that ends before an event is published releases what
+    /// was never pressed, which Linux takes no notice of; it never leaves anything pressed.
+    fn keep(&mut self) {
+        let (keys, fingers) = &mut self.kept;
+        if self.waiting.is_empty() {
+            (*keys, *fingers) = (KeySet::default(), 0);
         }
-        self.record.store_u64(code / 64 * 8, self.told.words()[code / 64]);
+        keys.extend(self.told);
+        *fingers |= self.fingers;
+        for (at, word) in keys.words().iter().chain([&*fingers]).enumerate() {
+            if self.record.load_u64(8 * at) != *word {
+                self.record.store_u64(8 * at, *word);
+            }
+        }
     }
 
     /// The pointer was moved; the guest is told in the way that it wants to hear of it, whatever the device says.
@@ -186,7 +196,7 @@ impl<P: SharedPages> Guest<P> {
         };
         if queued {
             self.fingers = self.fingers & !bit | if place.is_some() { bit } else { 0 };
-            self.record.store_u64(FINGERS, self.fingers);
+            self.keep();
         }
         queued
     }
@@ -240,6 +250,7 @@ impl<P: SharedPages> Guest<P> {
         if self.writer.push() {
             self.counters.notifications += 1;
             hv.notify(self.port);
+            self.keep();
         }
         let waits = !self.waiting.is_empty() || self.lost;
         Ok((waits && room > allowed).then(|| self.window.0.after(WINDOW)))
