@@ -137,7 +137,7 @@ impl<S: Service> World<S> {
     /// It is not.
     pub fn connect(&self, frontend: &super::Frontend) {
         frontend.set_state(&self.host, 3);
-        self.advance(300);
+        self.advance(700);
         let device = frontend.device;
         assert_eq!(self.state(device), "4", "{}", self.error(device));
         frontend.set_state(&self.host, 4);

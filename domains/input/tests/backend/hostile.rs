@@ -118,7 +118,7 @@ fn bad_nodes_are_refused_with_the_reason() {
         let guest = Guest::publish(&scene.world, vkb(1), &[]);
         guest.frontend.write(&scene.world, node, value);
         guest.frontend.set_state(&scene.world, 3);
-        scene.world.advance(400);
+        scene.world.advance(800);
         assert_eq!(scene.world.state(vkb(1)), "6", "{node}={value}");
         let error = scene.world.error(vkb(1));
         assert!(error.contains(node) && error.contains(why), "{error}");
@@ -136,7 +136,7 @@ fn missing_nodes_are_named() {
         let frontend = Frontend::new(&scene.world, vkb(1));
         frontend.write(&scene.world, other, 1);
         frontend.set_state(&scene.world, 3);
-        scene.world.advance(400);
+        scene.world.advance(800);
         assert!(
             scene.world.error(vkb(1)).contains(&format!("{node}: missing")),
             "{}",
