@@ -82,6 +82,15 @@ mod tests {
         assert!(Chord::parse("leftctrl+leftalt+leftmeta+leftshift+rightctrl").is_err());
     }
 
+    /// The image builder refuses other names by this list.
+    #[test]
+    fn the_manifest_has_the_same_keys() {
+        let manifest = include_str!("../../../images/input.toml");
+        let names = codes::MODIFIERS.map(|(name, _)| format!("\"{name}\"")).join(", ");
+        assert!(manifest.contains(&format!("keys = [{names}]")), "{names}");
+        assert!(manifest.contains("most = 4"));
+    }
+
     #[test]
     fn a_chord_chooses_only_while_all_its_keys_are_held() {
         let (chord, mut held) = (Chord::default(), KeySet::default());

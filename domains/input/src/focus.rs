@@ -86,12 +86,12 @@ impl<P: SharedPages> Focus<P> {
             && let Some(guest) = self.guest(old)
         {
             guest.release(&KeySet::default());
-            guest.note_focus(false);
+            guest.keep_focus(false);
             self.busy.insert(old);
         }
         self.tell = true;
         if let Some(seat) = to.and_then(|new| self.seats[new].as_ref()) {
-            seat.guest.iter().for_each(|guest| guest.note_focus(true));
+            seat.guest.iter().for_each(|guest| guest.keep_focus(true));
             log::info!("focus: {}", seat.id);
         }
     }
@@ -126,10 +126,13 @@ impl<P: SharedPages> Focus<P> {
         // What an earlier life has told it is pressed may not be any more.
         guest.release(&KeySet::default());
         self.busy.insert(number);
-        if self.now.is_none() || guest.had_focus() || self.wish == Some(*id) {
+        let had_focus = guest.had_focus();
+        if self.now.is_none() || had_focus || self.wish == Some(*id) {
             self.wish = self.wish.filter(|wish| wish != id);
             self.go_to(Some(number));
         }
+        // Dom0 may have written what it wants since the last life ended.
+        self.tell &= !had_focus;
     }
 
     /// A guest is detached: its turn is the next one's.
@@ -148,9 +151,19 @@ impl<P: SharedPages> Focus<P> {
     /// Dom0 wants somebody to have it: `DOMID`, `DOMID/DEVID` or `next`.
     pub fn wish(&mut self, text: &str) -> Result<(), String> {
         let text = text.trim();
-        if text == "next" {
-            self.choose(Choice::Next);
-            return Ok(());
+        match text {
+            "next" => {
+                self.choose(Choice::Next);
+                return Ok(());
+            }
+            // Nobody has said anything.
+            "" => {
+                self.tell |= self.now.is_some();
+                return Ok(());
+            }
+            // Our own word.
+            "none" => return Ok(()),
+            _ => {}
         }
         let id = DeviceId::parse(text).ok_or_else(|| {
             format!(
@@ -166,6 +179,8 @@ impl<P: SharedPages> Focus<P> {
         self.wish = there.is_none().then_some(id);
         if there.is_some() {
             self.go_to(there);
+            // Dom0 reads it as we write it.
+            self.tell = text != format!("{id}");
         }
         Ok(())
     }

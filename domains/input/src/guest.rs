@@ -93,7 +93,7 @@ impl<P: SharedPages> Guest<P> {
         self.record.load_u64(FOCUS) == 1
     }
 
-    pub fn note_focus(&self, focus: bool) {
+    pub fn keep_focus(&self, focus: bool) {
         self.record.store_u64(FOCUS, focus.into());
     }
 

@@ -50,6 +50,7 @@ fn run(mut machine: Machine) -> ! {
         machine.xen.domid().0,
         machine.xen.now().0 / 1000
     );
+    let wait = machine.shutdown_wait();
     let update = machine.for_dom0.map(|Dom0Page { page, gref, port }| {
         let update = Update::new(page, port, CLASS, SURVIVORS_VERSION as u32);
         (update, gref)
@@ -59,6 +60,7 @@ fn run(mut machine: Machine) -> ! {
         machine.store,
         machine.xen,
         &mut machine.processor,
+        wait,
         update,
     );
     backend.with_class(Input::quiesce);

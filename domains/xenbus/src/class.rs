@@ -108,7 +108,8 @@ pub trait DeviceClass {
     /// domain's watches.
     const SETTINGS: &'static [&'static str] = &[];
 
-    /// One of [`SETTINGS`](Self::SETTINGS) was written, or was there when this life began.
+    /// The value of one of [`SETTINGS`](Self::SETTINGS), after it was written and when this life begins; empty if there is no
+    /// such node.
     fn set(&self, _node: &str, _value: &str) {}
 
     /// One of [`SETTINGS`](Self::SETTINGS) has changed by itself, and is to be written. Asked until `None`, in each turn of the

@@ -18,7 +18,7 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
             match value {
                 Ok(value) if value.len() <= VALUE_MAX => self.class.set(node, &value),
                 Ok(value) => log::warn!("{node}: {} bytes; write at most {VALUE_MAX}", value.len()),
-                Err(XsError::NoEntry) => {}
+                Err(XsError::NoEntry) => self.class.set(node, ""),
                 Err(error) => log::warn!("{node}: {error}"),
             }
         }

@@ -202,10 +202,12 @@ fn a_chord_moves_the_focus() {
 fn dom0s_word_is_checked_and_remembered() {
     let scene = Scene::new();
     let _one = scene.relative(1);
-    for nonsense in ["", "x", "12/", "/0", "99999", "-1", "next!", "12/0/0"] {
+    for nonsense in ["x", "12/", "/0", "99999", "-1", "next!", "12/0/0"] {
         scene.set_focus(nonsense);
         assert_eq!(scene.focus(), nonsense, "nobody has written over it");
     }
+    scene.set_focus("");
+    assert_eq!(scene.focus(), "11/0", "that is a question");
     // Who is not there yet has it as soon as it comes.
     scene.set_focus("12");
     scene.hardware.tap(30);
