@@ -8,7 +8,7 @@ mod report;
 
 use alloc::boxed::Box;
 
-use crate::{DeviceFault, Interrupt};
+use crate::{Device, DeviceFault};
 
 pub use report::{Along, Finger, InputReport};
 
@@ -48,7 +48,7 @@ pub struct InputLimits {
 }
 
 /// An input device behind a driver. The calls on the data path neither allocate nor wait.
-pub trait InputDevice {
+pub trait InputDevice: Device {
     /// What the device is.
     fn limits(&self) -> InputLimits;
 
@@ -62,19 +62,6 @@ pub trait InputDevice {
     /// Asks for an interrupt at the next event, then looks once more: true if there is one already, so that the caller takes
     /// another turn instead of sleeping.
     fn arm(&mut self) -> bool;
-
-    /// Reads and acknowledges the device's interrupt cause.
-    fn acknowledge(&mut self) -> Interrupt;
-
-    /// Stops the device: no DMA and no interrupt after this returns.
-    fn quiesce(&mut self);
-
-    /// Resets the device and brings it up again, in the memory it has. Also after a [`DeviceFault`] or
-    /// [`quiesce`](Self::quiesce). Bounded.
-    ///
-    /// # Errors
-    /// It does not come back, and is as after `quiesce`.
-    fn restart(&mut self) -> Result<(), DeviceFault>;
 }
 
 /// A device whose driver is known only when the machine is.
@@ -87,14 +74,5 @@ impl<D: InputDevice + ?Sized> InputDevice for Box<D> {
     }
     fn arm(&mut self) -> bool {
         (**self).arm()
-    }
-    fn acknowledge(&mut self) -> Interrupt {
-        (**self).acknowledge()
-    }
-    fn quiesce(&mut self) {
-        (**self).quiesce();
-    }
-    fn restart(&mut self) -> Result<(), DeviceFault> {
-        (**self).restart()
     }
 }

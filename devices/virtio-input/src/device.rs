@@ -1,9 +1,8 @@
 //! The device.
 
-use alloc::vec::Vec;
-
 use outrigger_devices::{
-    DeviceFault, DmaMemory, DmaPool, Health, InputDevice, InputEvent, InputLimits, Interrupt, RegisterIo,
+    Device, DeviceFault, DmaMemory, DmaPool, Health, InputDevice, InputEvent, InputLimits, Interrupt,
+    RegisterIo,
 };
 use outrigger_ring::SharedPages;
 use outrigger_virtio::{
@@ -23,11 +22,11 @@ const EVENT_BYTES: u32 = 8;
 #[derive(Debug)]
 pub struct VirtioInput<R, M> {
     transport: Transport<R>,
-    queue: Option<EventQueue<M>>,
+    queue: EventQueue<M>,
     limits: InputLimits,
     health: Health,
-    /// The memory of a device that did not come back.
-    spare: Vec<DmaMemory<M>>,
+    /// The memory of its queue.
+    own: OwnPages<M>,
 }
 
 /// The queue, and the page of its buffers: that of head *n* is at 8 *n*.
@@ -45,13 +44,14 @@ impl<R: RegisterIo, M: SharedPages + Clone> VirtioInput<R, M> {
     pub fn probe(io: R, pool: &impl DmaPool<Memory = M>) -> Result<Self, ProbeError> {
         let transport = Transport::probe(io, DeviceId::INPUT)?;
         transport.reset()?;
-        match bring_up(&transport, pool) {
+        let own = OwnPages::default();
+        match bring_up(&transport, &own.growing(pool)) {
             Ok((queue, limits)) => Ok(Self {
                 transport,
-                queue: Some(queue),
+                queue,
                 limits,
                 health: Health::Serving,
-                spare: Vec::new(),
+                own,
             }),
             Err(error) => {
                 transport.reset()?;
@@ -67,14 +67,15 @@ impl<R: RegisterIo, M: SharedPages + Clone> VirtioInput<R, M> {
         self.stop(Health::Faulty(fault));
     }
 
-    fn stop(&mut self, health: Health) {
+    /// Resets it. False if it cannot be reset.
+    fn stop(&mut self, health: Health) -> bool {
         self.health = health;
-        if let Err(error) = self.transport.reset() {
+        let reset = self.transport.reset();
+        if let Err(error) = &reset {
             log::error!("virtio-input: {error}");
         }
-        if let Some(queue) = &mut self.queue {
-            queue.ring.retire();
-        }
+        self.queue.ring.retire();
+        reset.is_ok()
     }
 }
 
@@ -158,10 +159,7 @@ impl<R: RegisterIo, M: SharedPages + Clone> InputDevice for VirtioInput<R, M> {
         if let Some(end) = self.health.out_of_service() {
             return end;
         }
-        let Some(queue) = &mut self.queue else {
-            return Ok(());
-        };
-        match queue.reap(each) {
+        match self.queue.reap(each) {
             Ok(false) => Ok(()),
             Ok(true) => {
                 self.transport.notify(EVENTS);
@@ -176,12 +174,11 @@ impl<R: RegisterIo, M: SharedPages + Clone> InputDevice for VirtioInput<R, M> {
 
     #[inline]
     fn arm(&mut self) -> bool {
-        match &mut self.queue {
-            Some(queue) if self.health.is_serving() => queue.ring.arm(),
-            _ => false,
-        }
+        self.health.is_serving() && self.queue.ring.arm()
     }
+}
 
+impl<R: RegisterIo, M: SharedPages + Clone> Device for VirtioInput<R, M> {
     #[inline]
     fn acknowledge(&mut self) -> Interrupt {
         let cause = self.transport.acknowledge();
@@ -202,19 +199,14 @@ impl<R: RegisterIo, M: SharedPages + Clone> InputDevice for VirtioInput<R, M> {
     }
 
     fn restart(&mut self) -> Result<(), DeviceFault> {
-        self.stop(Health::Quiesced);
-        if let Some(EventQueue { ring, buffers }) = self.queue.take() {
-            self.spare.extend(ring.into_pages());
-            self.spare.push(buffers);
-        }
-        // Before it has been reset it may write to these pages.
-        if self.transport.reset().is_err() {
+        // Before it has been reset it may write to its pages.
+        if !self.stop(Health::Quiesced) {
             return Err(DeviceFault("it does not finish a reset"));
         }
-        match bring_up(&self.transport, &OwnPages::new(self.spare.clone())) {
+        self.own.begin_again();
+        match bring_up(&self.transport, &self.own) {
             Ok((queue, limits)) => {
-                self.spare.clear();
-                (self.queue, self.limits, self.health) = (Some(queue), limits, Health::Serving);
+                (self.queue, self.limits, self.health) = (queue, limits, Health::Serving);
                 Ok(())
             }
             Err(error) => {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use outrigger_devices::{AxisRange, DeviceFault, InputDevice, InputEvent, InputLimits};
+use outrigger_devices::{AxisRange, Device, DeviceFault, InputDevice, InputEvent, InputLimits};
 use outrigger_virtio_input::{ProbeError, VirtioInput};
 use outrigger_virtio_model::{Bus, Fault, Input, InputOffer, TestPage, TestPool, VirtioModel};
 

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::time::Duration;
 
-use outrigger_devices::DeviceFault;
+use outrigger_devices::{Device, DeviceFault, IrqSet};
 use outrigger_xen::{Instant, Wake};
 
 /// How long a device may have work and complete none of it: what Linux gives a request.
@@ -20,7 +20,7 @@ const WELL: Duration = Duration::from_secs(120);
 pub enum Recovery {
     /// It is up again, and has forgotten everything.
     Restarted,
-    /// It is given up: to be stopped, and never asked again.
+    /// It is given up: it was stopped, and is not to be asked again.
     GivenUp,
 }
 
@@ -36,8 +36,8 @@ struct Due {
 pub struct DeviceSlot<D> {
     /// `virtio0`.
     pub name: String,
-    /// The bits of its interrupts in [`Wake::devices`].
-    interrupts: u32,
+    /// Its interrupts in [`Wake::devices`].
+    interrupts: IrqSet,
     /// The device. Not to be asked while it is [given up](Self::is_serving).
     pub device: D,
     /// Requests completed so far, modulo 2³²: for [`is_silent`](Self::is_silent).
@@ -48,9 +48,9 @@ pub struct DeviceSlot<D> {
     given_up: Option<&'static str>,
 }
 
-impl<D> DeviceSlot<D> {
-    /// A device that serves; `interrupts` are its bits in [`Wake::devices`].
-    pub fn new(name: String, interrupts: u32, device: D) -> Self {
+impl<D: Device> DeviceSlot<D> {
+    /// A device that serves; `interrupts` are its own in [`Wake::devices`].
+    pub fn new(name: String, interrupts: IrqSet, device: D) -> Self {
         Self {
             name,
             interrupts,
@@ -76,7 +76,7 @@ impl<D> DeviceSlot<D> {
     /// Whether it has interrupted, and is to be asked why.
     #[inline]
     pub fn has_interrupted(&self, wake: Wake) -> bool {
-        self.interrupts & wake.devices != 0 && self.is_serving()
+        self.interrupts.intersects(wake.devices) && self.is_serving()
     }
 
     /// Whether it has had work for 30 s or longer and has completed none of it.
@@ -104,14 +104,9 @@ impl<D> DeviceSlot<D> {
         Some(self.due.get_or_insert(fresh).at)
     }
 
-    /// The device has failed or is silent: it is reset by `restart`, unless that was tried often enough.
+    /// The device has failed or is silent: it is reset, unless that was tried often enough.
     #[cold]
-    pub fn reset(
-        &mut self,
-        now: Instant,
-        why: &'static str,
-        restart: impl FnOnce(&mut D) -> Result<(), DeviceFault>,
-    ) -> Recovery {
+    pub fn reset(&mut self, now: Instant, why: &'static str) -> Recovery {
         if !self.is_serving() {
             return Recovery::GivenUp;
         }
@@ -123,18 +118,19 @@ impl<D> DeviceSlot<D> {
         }
         self.resets = (resets + 1, now);
         log::error!("{}: {why}; it is reset", self.name);
-        match restart(&mut self.device) {
+        match self.device.restart() {
             Ok(()) => Recovery::Restarted,
             Err(DeviceFault(why)) => self.give_up(why),
         }
     }
 
-    /// The device serves no more.
+    /// The device is stopped, and serves no more.
     #[cold]
     pub fn give_up(&mut self, why: &'static str) -> Recovery {
         if self.is_serving() {
             log::error!("{}: {why}; it serves no more", self.name);
             self.given_up = Some(why);
+            self.device.quiesce();
         }
         Recovery::GivenUp
     }
@@ -142,19 +138,50 @@ impl<D> DeviceSlot<D> {
 
 #[cfg(test)]
 mod tests {
+    use outrigger_devices::Interrupt;
+
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
 
+    /// Counts restarts, and comes back unless it is gone.
+    #[derive(Default)]
+    struct Fake {
+        restarts: u32,
+        is_gone: bool,
+        stopped: bool,
+    }
+
+    impl Device for Fake {
+        fn acknowledge(&mut self) -> Interrupt {
+            Interrupt::default()
+        }
+        fn quiesce(&mut self) {
+            self.stopped = true;
+        }
+        fn restart(&mut self) -> Result<(), DeviceFault> {
+            self.restarts += 1;
+            if self.is_gone {
+                Err(DeviceFault("it is gone"))
+            } else {
+                Ok(())
+            }
+        }
+    }
+
+    fn slot() -> DeviceSlot<Fake> {
+        DeviceSlot::new("virtio0".into(), IrqSet::of(1), Fake::default())
+    }
+
     #[test]
     fn a_device_that_fails_again_and_again_is_given_up() {
-        let mut slot = DeviceSlot::new("virtio0".into(), 1, 0);
-        let mut reset = |at: u64| {
-            slot.reset(Instant(at * SECOND), "it lies", |resets| {
-                *resets += 1;
-                Ok(())
-            })
+        let mut slot = slot();
+        let wake = Wake {
+            devices: IrqSet::of(1),
+            ..Wake::default()
         };
+        assert!(slot.has_interrupted(wake) && !slot.has_interrupted(Wake::default()));
+        let mut reset = |at: u64| slot.reset(Instant(at * SECOND), "it lies");
         // Two minutes of health each time are enough.
         assert!((1..5).all(|n| reset(121 * n) == Recovery::Restarted));
         assert_eq!(
@@ -162,23 +189,21 @@ mod tests {
             [Recovery::Restarted, Recovery::GivenUp]
         );
         assert_eq!(reset(4000), Recovery::GivenUp, "for good");
-        assert_eq!((slot.device, slot.given_up()), (5, Some("it lies")));
-        assert!(!slot.has_interrupted(Wake {
-            devices: 1,
-            ..Wake::default()
-        }));
+        assert_eq!((slot.device.restarts, slot.given_up()), (5, Some("it lies")));
+        assert!(slot.device.stopped && !slot.has_interrupted(wake));
     }
 
     #[test]
     fn a_device_that_does_not_come_back_is_given_up() {
-        let mut slot = DeviceSlot::new("virtio0".into(), 1, ());
-        let gone = slot.reset(Instant(0), "it lies", |()| Err(DeviceFault("it is gone")));
+        let mut slot = slot();
+        slot.device.is_gone = true;
+        let gone = slot.reset(Instant(0), "it lies");
         assert_eq!((gone, slot.given_up()), (Recovery::GivenUp, Some("it is gone")));
     }
 
     #[test]
     fn silence_is_work_and_no_completion_for_long() {
-        let mut slot = DeviceSlot::new("virtio0".into(), 1, ());
+        let mut slot = slot();
         let at = |seconds: u64| Instant(seconds * SECOND);
         assert_eq!(slot.patience(at(0), false), None);
         assert_eq!(slot.patience(at(1), true), Some(at(31)));

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use outrigger_backend::{Channel, ChannelNodes, Class, DeviceSlot, Io, Life, Published, Recovery, nodes};
-use outrigger_devices::{DeviceFault, InputDevice, InputReport};
+use outrigger_devices::{Device, DeviceFault, InputDevice, InputReport, IrqSet};
 use outrigger_kbdif::{IN_RING, nodes as key};
 use outrigger_ring::{EventWriter, Overflow, SharedPages};
 use outrigger_xen::{Hypervisor, Wake};
@@ -47,8 +47,8 @@ impl<P: SharedPages + Clone, D: InputDevice> Input<P, D> {
         }
     }
 
-    /// Adds a device: its name, and the bits of its interrupts in [`Wake::devices`].
-    pub fn add(&mut self, name: String, interrupts: u32, device: D) {
+    /// Adds a device: its name, and its interrupts in [`Wake::devices`].
+    pub fn add(&mut self, name: String, interrupts: IrqSet, device: D) {
         let limits = device.limits();
         log::info!("{name}: {limits:?}");
         self.sources.push(Source {
@@ -175,9 +175,8 @@ impl<P: SharedPages + Clone, D: InputDevice> Class for Input<P, D> {
                 }
             });
             if let Err(DeviceFault(why)) = reaped {
-                match slot.reset(now, why, InputDevice::restart) {
-                    Recovery::Restarted => *report = InputReport::new(slot.device.limits()),
-                    Recovery::GivenUp => slot.device.quiesce(),
+                if slot.reset(now, why) == Recovery::Restarted {
+                    *report = InputReport::new(slot.device.limits());
                 }
                 focus.release_all();
             }

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use log::{error, info};
 use outrigger_backend::Split;
 use outrigger_core::{Device, Dom0Page, Machine, SURVIVORS_VERSION, Xen};
-use outrigger_devices::InputDevice;
+use outrigger_devices::{InputDevice, IrqSet};
 use outrigger_input::{Chord, Input};
 use outrigger_xen::Clock;
 use outrigger_xenbus::{Update, serve};
@@ -37,8 +37,8 @@ fn run(mut machine: Machine) -> ! {
     for device in devices {
         let name = device.name.clone();
         match probe(&machine, device) {
-            Ok((device, interrupt)) => {
-                input.add(name, interrupt, device);
+            Ok((device, interrupts)) => {
+                input.add(name, interrupts, device);
                 count += 1;
             }
             Err(why) => error!("{name}: {why}; it is not served"),
@@ -67,13 +67,13 @@ fn run(mut machine: Machine) -> ! {
     outrigger_core::obey(end)
 }
 
-/// The device behind a node of the device tree, and its interrupt.
-fn probe(machine: &Machine, device: Device) -> Result<(Box<dyn InputDevice>, u32), String> {
+/// The device behind a node of the device tree, and its interrupts.
+fn probe(machine: &Machine, device: Device) -> Result<(Box<dyn InputDevice>, IrqSet), String> {
     #[cfg(feature = "virtio-input")]
     if device.is("virtio,mmio") {
-        let (registers, interrupt) = device.claim("virtio,mmio")?;
+        let (registers, interrupts) = device.claim("virtio,mmio")?;
         let device = outrigger_virtio_input::VirtioInput::probe(registers, &machine.dma);
-        return Ok((Box::new(device.map_err(|why| why.to_string())?), interrupt));
+        return Ok((Box::new(device.map_err(|why| why.to_string())?), interrupts));
     }
     let _ = machine;
     Err(format!("no driver for {}", device.compatible.join(", ")))

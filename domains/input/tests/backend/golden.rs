@@ -2,7 +2,7 @@
 
 use outrigger_backend::Split;
 use outrigger_backend::fake::World;
-use outrigger_devices::Watched;
+use outrigger_devices::{IrqSet, Watched};
 use outrigger_input::{Chord, Input};
 use outrigger_virtio_input::VirtioInput;
 use outrigger_virtio_model::{Bus, InputOffer, VirtioModel};
@@ -38,7 +38,7 @@ fn rows(table: &mut Table, what: [&str; 2], offer: InputOffer, act: impl Fn(u64)
     let mut class = Input::new(Chord::default());
     class.add(
         "virtio0".into(),
-        1,
+        IrqSet::of(0),
         Box::new(device) as Box<dyn outrigger_devices::InputDevice>,
     );
     let world: World<Served<'static>> = World::on(host, |quiet| Split::new(quiet, class));

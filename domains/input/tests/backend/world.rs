@@ -2,7 +2,7 @@
 
 use outrigger_backend::Split;
 use outrigger_backend::fake::{Host, World};
-use outrigger_devices::{InputDevice, Watched};
+use outrigger_devices::{InputDevice, IrqSet, Watched};
 use outrigger_input::{Chord, Input};
 use outrigger_virtio_input::VirtioInput;
 use outrigger_virtio_model::{Bus, Input as Model, InputOffer, VirtioModel};
@@ -54,9 +54,9 @@ impl Hardware {
     /// What an image's beginning does: its drivers reset their devices and bring them up.
     pub fn class(&self, host: &Host) -> Class {
         let mut class: Class = Input::new(Chord::default());
-        for (number, model) in self.all().into_iter().enumerate() {
+        for (number, model) in (0..).zip(self.all()) {
             let device = VirtioInput::probe(Watched::new(model.clone(), opt_out), &host.dd).unwrap();
-            class.add(format!("virtio{number}"), 1 << number, Box::new(device));
+            class.add(format!("virtio{number}"), IrqSet::of(number), Box::new(device));
         }
         class
     }
