@@ -7,9 +7,10 @@ use serde::Deserialize;
 use crate::options::Rule;
 
 /// The classes known by name.
-const CLASSES: [(&str, &str); 2] = [
+const CLASSES: [(&str, &str); 3] = [
     ("block", include_str!("../block.toml")),
     ("net", include_str!("../net.toml")),
+    ("input", include_str!("../input.toml")),
 ];
 
 /// A class of driver domain: its image and what the image drives.

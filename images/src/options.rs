@@ -17,6 +17,9 @@ pub struct Rule {
     /// The greatest of a number; of a list, the most entries.
     #[serde(default = "one")]
     pub most: u64,
+    /// The keys that a chord may have.
+    #[serde(default)]
+    pub keys: Vec<String>,
     /// `compatible` of the devices that it is for; without any it is the domain's.
     #[serde(default, rename = "for")]
     pub devices: Vec<String>,
@@ -36,6 +39,8 @@ pub enum Kind {
     Number,
     /// An Ethernet station's address, `02:00:00:00:00:01`.
     Mac,
+    /// Keys that are held together: names joined by `+`, or `none`.
+    Chord,
 }
 
 /// The option as a word `key=value` of the command line. `cards`: what the domain's devices are called, by which segments
@@ -56,6 +61,15 @@ pub fn word(
             let wanted = format!("a number from {} to {}", rule.least, rule.most);
             refused(key, value, &wanted)
         })?,
+        Kind::Chord => value
+            .as_str()
+            .filter(|text| is_chord(rule, text))
+            .map(str::to_owned)
+            .ok_or_else(|| {
+                let (most, keys) = (rule.most, rule.keys.join(", "));
+                let wanted = format!("\"none\", or at most {most} of {keys}, joined by \"+\"");
+                refused(key, value, &wanted)
+            })?,
         Kind::Mac => value
             .as_str()
             .filter(|text| is_station(text))
@@ -93,6 +107,13 @@ fn number(rule: &Rule, value: &toml::Value) -> Option<String> {
     (rule.least..=rule.most)
         .contains(&number)
         .then(|| number.to_string())
+}
+
+/// Whether `text` is keys that may be in a chord, or none.
+fn is_chord(rule: &Rule, text: &str) -> bool {
+    let keys: Vec<&str> = text.split('+').collect();
+    let known = |key: &&str| rule.keys.iter().any(|known| known == key);
+    text == "none" || (keys.len() as u64 <= rule.most && keys.iter().all(known))
 }
 
 /// Whether `text` is the Ethernet address of one station: not a group's, and not all zeros.
@@ -169,5 +190,38 @@ mod tests {
         ] {
             assert!(!is_station(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_chord_is_of_keys_that_may_be_in_one() {
+        let class = crate::class::Class::named("input").expect("there is such a class");
+        let rule = &class.manifest.options["chord"];
+        for good in [
+            "none",
+            "leftctrl",
+            "leftctrl+rightctrl",
+            "scrolllock+leftmeta+leftalt+leftshift",
+        ] {
+            assert!(is_chord(rule, good), "{good}");
+        }
+        for bad in [
+            "",
+            "+",
+            "a",
+            "leftctrl+",
+            "leftctrl+a",
+            "none+leftctrl",
+            "leftctrl+leftalt+leftmeta+capslock+rightctrl",
+        ] {
+            assert!(!is_chord(rule, bad), "{bad}");
+        }
+        let value = toml::Value::String("leftctrl+a".into());
+        let refused = word("input", "chord", rule, &value, &[])
+            .expect_err("no such key")
+            .to_string();
+        assert!(
+            refused.contains("leftctrl+a") && refused.contains("rightmeta"),
+            "{refused}"
+        );
     }
 }

@@ -40,6 +40,11 @@ pub trait Device {
     /// A configuration byte was read; true if the configuration changes right after.
     fn config_was_read(&mut self, at: usize) -> bool;
 
+    /// A configuration byte was written; false if the driver may not.
+    fn config_was_written(&mut self, _at: usize, _value: u8) -> bool {
+        false
+    }
+
     /// Number of queues.
     fn queues(&self) -> usize;
 

@@ -1,5 +1,5 @@
-//! A virtio-mmio transport with split virtqueues and a disk or a network card behind it, as a device and not as a driver sees it: for host
-//! tests. Written from VIRTIO 1.2 (§2 to §5.2) alone.
+//! A virtio-mmio transport with split virtqueues and a disk, a network card or an input device behind it, as a device and not as a driver sees it: for host
+//! tests. Written from VIRTIO 1.2 (§2 to §5.2, §5.8) alone.
 //!
 //! Does: behaves as the specification says a device behaves, at the registers ([`VirtioModel`] is a
 //! [`RegisterIo`](outrigger_devices::RegisterIo)) and in memory, which it reaches over a [`Bus`] only. The bus knows which
@@ -18,6 +18,7 @@
 mod device;
 mod disk;
 mod fault;
+mod input;
 mod mmio;
 mod model;
 mod net_header;
@@ -28,6 +29,7 @@ mod queue;
 
 pub use disk::{DISCARDED, Disk};
 pub use fault::Fault;
+pub use input::{Input, InputOffer};
 pub use model::{Counters, VirtioModel};
 pub use net_header::NetHeader;
 pub use net_offer::NetOffer;

@@ -69,7 +69,12 @@ impl<D: Device> RegisterIo for VirtioModel<D> {
         0
     }
     fn write_u8(&self, at: usize, value: u8) {
-        self.0.borrow_mut().refuse(at, 1, value.into());
+        let mut model = self.0.borrow_mut();
+        if at >= 0x100 && model.device.config_was_written(at - 0x100, value) {
+            model.counters.register_writes += 1;
+        } else {
+            model.refuse(at, 1, value.into());
+        }
     }
     fn write_u16(&self, at: usize, value: u16) {
         self.0.borrow_mut().refuse(at, 2, value.into());

@@ -59,6 +59,8 @@ impl DeviceId {
     pub const NETWORK: Self = Self(1);
     /// Block device (§5.2).
     pub const BLOCK: Self = Self(2);
+    /// Input device (§5.8).
+    pub const INPUT: Self = Self(18);
 }
 
 /// Why a device cannot be used.
@@ -320,6 +322,11 @@ impl<R: RegisterIo> Transport<R> {
     /// One configuration field.
     pub fn config_u32(&self, at: usize) -> u32 {
         self.io.read_u32(register::CONFIG + at)
+    }
+
+    /// Writes one byte of the configuration; `at` counts from its start.
+    pub fn write_config_u8(&self, at: usize, value: u8) {
+        self.io.write_u8(register::CONFIG + at, value);
     }
 
     /// One configuration field, in two reads: see [`config`](Self::config).

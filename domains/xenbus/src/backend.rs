@@ -48,6 +48,7 @@ pub struct Backend<'a, P: SharedPages, C> {
 struct Told {
     scan: bool,
     shutdown: bool,
+    settings: bool,
 }
 
 impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
@@ -134,6 +135,10 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
                 power::advertise(self.store).await;
                 power::announce_updates(self.store, self.updates.get()).await;
             }
+            self.write_settings().await;
+            if told.settings {
+                self.read_settings().await;
+            }
             if told.shutdown
                 && let Some(wish) = power::take(self.store, self.host, self.shutdown_wait.get()).await
             {
@@ -152,7 +157,10 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
     }
 
     async fn set_watches(&self) -> Result<(), XsError> {
-        for set in join_all([BACKEND, power::SHUTDOWN].map(|path| self.store.watch(path, path))).await {
+        let paths = [BACKEND, power::SHUTDOWN]
+            .into_iter()
+            .chain(C::SETTINGS.iter().copied());
+        for set in join_all(paths.map(|path| self.store.watch(path, path))).await {
             match set {
                 // Kept from an earlier attempt.
                 Ok(()) | Err(XsError::Exists) => {}
@@ -196,6 +204,7 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
                 told = Told {
                     scan: true,
                     shutdown: true,
+                    settings: true,
                 };
                 for device in devices.iter_mut() {
                     (device.dirty, device.changed) = (true, true);
@@ -204,6 +213,10 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
             };
             if token == power::SHUTDOWN {
                 told.shutdown = true;
+                continue;
+            }
+            if C::SETTINGS.contains(&token.as_str()) {
+                told.settings = true;
                 continue;
             }
             if token != BACKEND {

@@ -6,6 +6,7 @@ use core::fmt;
 
 use outrigger_ring::SharedPages;
 use outrigger_xen::DomId;
+use outrigger_xen::xenstore::parse_u32;
 
 use crate::Nodes;
 
@@ -16,6 +17,17 @@ pub struct DeviceId {
     pub frontend: DomId,
     /// The device's number in that guest.
     pub handle: u32,
+}
+
+impl DeviceId {
+    /// From `DOMID/DEVID`, or `DOMID` for number 0.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (frontend, handle) = text.split_once('/').unwrap_or((text, "0"));
+        Some(Self {
+            frontend: DomId(parse_u32(frontend.as_bytes())?.try_into().ok()?),
+            handle: parse_u32(handle.as_bytes())?,
+        })
+    }
 }
 
 impl fmt::Display for DeviceId {
@@ -90,6 +102,20 @@ pub trait DeviceClass {
     /// The same of what is no device's, such as hardware: a name, for `data/<name>` below this domain, and words.
     fn totals(&self) -> Vec<(String, String)> {
         Vec::new()
+    }
+
+    /// Nodes of this domain's own directory by which Dom0 tells what it wants, such as `data/focus`. Each takes one of the
+    /// domain's watches.
+    const SETTINGS: &'static [&'static str] = &[];
+
+    /// The value of one of [`SETTINGS`](Self::SETTINGS), after it was written and when this life begins; empty if there is no
+    /// such node.
+    fn set(&self, _node: &str, _value: &str) {}
+
+    /// One of [`SETTINGS`](Self::SETTINGS) has changed by itself, and is to be written. Asked until `None`, in each turn of the
+    /// control plane.
+    fn take_setting(&self) -> Option<(&'static str, String)> {
+        None
     }
 
     /// Nodes to rewrite for a connected device (`sectors` after a resize), followed by state 4 again so that the frontend

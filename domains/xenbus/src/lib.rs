@@ -40,6 +40,7 @@ mod publish;
 mod resume;
 mod scan;
 mod serve;
+mod settings;
 mod statistics;
 mod transcript;
 

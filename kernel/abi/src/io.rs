@@ -2,6 +2,7 @@
 
 pub mod blkif;
 pub mod console;
+pub mod kbdif;
 pub mod libxenvchan;
 pub mod netif;
 pub mod protocols;

@@ -94,6 +94,7 @@ vcpus = ${GUEST_VCPUS:-1}
 extra = "console=hvc0 cma=0 loglevel=5 job=$guest_job token=$TOKEN blkfront=$GUEST_BLKFRONT"
 disk = [ $guest_disks ]
 vif = [ ${GUEST_VIF:+"'$GUEST_VIF'"} ]
+vkb = [ ${GUEST_VKB:+"'$GUEST_VKB'"} ]
 on_crash = "destroy"
 CFG
     rm -f "$(log_of "$guest_name")"

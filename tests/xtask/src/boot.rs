@@ -42,6 +42,9 @@ pub struct Scenario {
     pub gic: u8,
     /// The machine's network card, if it has one. Then there is iperf3 in Dom0 and in the guests' ramdisk.
     pub nic: Option<Nic>,
+    /// The machine's keyboards, pointers and touch screens. If there are any, guests have the module that lets programs read
+    /// them.
+    pub inputs: &'static [Input],
     /// Whether the guests' ramdisk holds fio (which is large).
     pub fio: bool,
     /// Whether Dom0 has `outrigger`.
@@ -70,6 +73,15 @@ pub struct Nic {
     pub wire: Wire,
     /// The largest MTU that the card says it has, if it says one.
     pub mtu: Option<u16>,
+}
+
+/// A keyboard, pointer or touch screen of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// QEMU's name for it: `virtio-keyboard-device`.
+    pub model: &'static str,
+    /// Its virtio-mmio transport.
+    pub transport: u8,
 }
 
 /// What a guest meets on the wire.

@@ -119,7 +119,11 @@ pub const LINUX: PackageSet = PackageSet {
     packages: &["linux-image-arm64"],
     dependencies: Dependencies::Only(&["linux-image-"]),
     exclude: &[
-        "./usr/lib/modules/*/kernel/drivers/[cghimsu]*",
+        "./usr/lib/modules/*/kernel/drivers/[cghmsu]*",
+        "./usr/lib/modules/*/kernel/drivers/i[!n]*",
+        "./usr/lib/modules/*/kernel/drivers/in[!p]*",
+        // All but evdev, by which guests' programs read what keyboards say.
+        "./usr/lib/modules/*/kernel/drivers/input/[!e]*",
         "./usr/lib/modules/*/kernel/drivers/net/w*",
         "./usr/lib/modules/*/kernel/drivers/net/ethernet/[!i]*",
         "./usr/lib/modules/*/kernel/drivers/net/ethernet/intel/[!e]*",

@@ -260,9 +260,9 @@ impl Sources {
         modules::find(&self.linux, &[&wanted, device].concat())
     }
 
-    /// A stock guest: Debian's kernel modules, busybox, e2fsprogs, fio if `fio`, iperf3 and what XDP needs if `network`, and
-    /// `scripts` at its root.
-    pub fn guest(&self, scripts: &Path, fio: bool, network: bool) -> Result<Vec<u8>> {
+    /// A stock guest: Debian's kernel modules, busybox, e2fsprogs, fio if `fio`, iperf3 and what XDP needs if `network`, what
+    /// lets programs read keyboards if `input`, and `scripts` at its root.
+    pub fn guest(&self, scripts: &Path, fio: bool, network: bool, input: bool) -> Result<Vec<u8>> {
         let mut archive = Archive::default();
         self.base(&mut archive)?;
         let mut programs = vec!["usr/sbin/e2fsck", "usr/sbin/mke2fs"];
@@ -273,7 +273,8 @@ impl Sources {
             archive.file("xdp/pass.o", &bpf::xdp(Action::Pass)?)?;
         }
         self.programs(&mut archive, &programs)?;
-        let wanted = ["xen-blkfront", "xen-netfront", "ext4", "crc32c_generic", "8021q"];
+        let mut wanted = vec!["xen-blkfront", "xen-netfront", "ext4", "crc32c_generic", "8021q"];
+        wanted.extend(input.then_some("evdev"));
         modules::put(&mut archive, modules::find(&self.linux, &wanted)?)?;
         archive.programs_from(scripts, "")?;
         archive.programs_from(&scripts.join("jobs"), "jobs")?;

@@ -53,6 +53,7 @@ const HEADERS: &[&str] = &[
     "io/xs_wire.h",
     "io/blkif.h",
     "io/netif.h",
+    "io/kbdif.h",
 ];
 
 /// A C program that does not compile unless each fact in `golden` holds.

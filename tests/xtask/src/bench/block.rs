@@ -121,6 +121,7 @@ pub const SCENARIO: Scenario = Scenario {
     start: Start::Qemu,
     gic: 2,
     nic: None,
+    inputs: &[],
     fio: true,
     outrigger: false,
     checks: &["measured"],

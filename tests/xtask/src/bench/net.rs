@@ -216,6 +216,7 @@ pub const SCENARIO: Scenario = Scenario {
         wire: Wire::Dom0,
         mtu: None,
     }),
+    inputs: &[],
     fio: false,
     outrigger: false,
     checks: &["prepared", "measured"],

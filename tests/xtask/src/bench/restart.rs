@@ -44,6 +44,7 @@ const SCENARIO: Scenario = Scenario {
         wire: Wire::Dom0,
         mtu: None,
     }),
+    inputs: &[],
     fio: true,
     outrigger: false,
     checks: &[

@@ -135,6 +135,8 @@ pub enum Report {
     Value(String, String),
     /// Something to do to the machine, in the words of QEMU's monitor.
     Monitor(String),
+    /// The same, in QEMU's machine protocol: one JSON object.
+    Qmp(String),
     /// The scenario is through.
     End,
     /// Anything else: said for the reader of the log, or for Dom0.
@@ -157,6 +159,7 @@ pub fn report(line: &Line, token: &str) -> Option<Report> {
         "pass" if judge => Report::Pass(rest),
         "fail" if judge => Report::Fail(rest),
         "monitor" if judge => Report::Monitor(rest),
+        "qmp" if judge => Report::Qmp(rest),
         "end" if judge => Report::End,
         "value" => {
             let (name, value) = rest.split_once(' ').unwrap_or((&rest, ""));

@@ -15,7 +15,7 @@ use super::console::{self, Event, Line};
 use super::disk::{Content, Disk};
 use super::tools::HostTools;
 use super::tree::Module;
-use super::{Nic, Wire, raspi};
+use super::{Input, Nic, Wire, raspi};
 use crate::process;
 
 /// Where Dom0's kernel and ramdisk are put: clear of Xen and of the device tree, which QEMU places low in RAM.
@@ -59,6 +59,8 @@ pub struct Board {
     pub gic: u8,
     /// The network card, if there is one.
     pub nic: Option<Nic>,
+    /// Its keyboards, pointers and touch screens.
+    pub inputs: &'static [Input],
     /// The disks and their images; disk N has the serial number `virtioN`.
     pub disks: Vec<(Disk, PathBuf)>,
     /// The firmware, if there is one, and its disk. QEMU leaves out devices that it has without one.
@@ -170,6 +172,9 @@ impl Board {
             );
             qemu.args(["-device", &device]);
         }
+        for Input { model, transport } in self.inputs {
+            qemu.args(["-device", &format!("{model},bus=virtio-mmio-bus.{transport}")]);
+        }
         if let Some(Medium { disk, .. }) = &self.medium {
             // On the second page of registers: Dom0's, like the first.
             let file = escaped(disk);
@@ -223,6 +228,8 @@ pub struct Machine {
     qemu: Child,
     events: Receiver<Event>,
     monitor: TcpStream,
+    /// The monitor that speaks QMP.
+    qmp: TcpStream,
     guest_errors: PathBuf,
     guest_errors_read: usize,
     consoles_open: usize,
@@ -247,8 +254,8 @@ impl Machine {
         }
 
         // QEMU connects to us: ports chosen by the kernel are free, and nothing is left behind.
-        let listeners =
-            ["serial", "port", "monitor"].map(|name| TcpListener::bind("127.0.0.1:0").map(|l| (name, l)));
+        let listeners = ["serial", "port", "monitor", "qmp"]
+            .map(|name| TcpListener::bind("127.0.0.1:0").map(|l| (name, l)));
         let mut consoles = Vec::new();
         for listener in listeners {
             let (name, listener) = listener?;
@@ -265,6 +272,8 @@ impl Machine {
             "chardev:serial",
             "-mon",
             "chardev=monitor,mode=readline",
+            "-mon",
+            "chardev=qmp,mode=control",
         ]);
         let output = File::create(dir.join("qemu.log"))?;
         qemu.stdin(Stdio::null())
@@ -279,9 +288,10 @@ impl Machine {
         let connected = connected
             .inspect_err(|_| end(&mut qemu))
             .with_context(|| said(&dir.join("qemu.log")))?;
-        let [serial, port, monitor] = <[TcpStream; 3]>::try_from(connected)
+        let [serial, port, monitor, mut qmp] = <[TcpStream; 4]>::try_from(connected)
             .ok()
-            .context("three consoles")?;
+            .context("four consoles")?;
+        qmp.write_all(b"{\"execute\":\"qmp_capabilities\"}\n")?;
         let (sender, events) = mpsc::channel();
         // Without a port of its own, Dom0 speaks on the serial line.
         let serial_name = match board.kind {
@@ -292,6 +302,7 @@ impl Machine {
             (serial_name, serial),
             ("dom0", port),
             ("monitor", monitor.try_clone()?),
+            ("qmp", qmp.try_clone()?),
         ] {
             let sender = sender.clone();
             thread::spawn(move || console::read_lines(stream, name, &sender));
@@ -301,9 +312,10 @@ impl Machine {
             qemu,
             events,
             monitor,
+            qmp,
             guest_errors,
             guest_errors_read: 0,
-            consoles_open: 3,
+            consoles_open: 4,
             started,
         })
     }
@@ -342,6 +354,13 @@ impl Machine {
     /// Types `command` at QEMU's monitor.
     pub fn monitor(&mut self, command: &str) -> Result<()> {
         self.monitor
+            .write_all(format!("{command}\n").as_bytes())
+            .context("QEMU's monitor is gone")
+    }
+
+    /// Gives QEMU a command of its machine protocol, one JSON object.
+    pub fn qmp(&mut self, command: &str) -> Result<()> {
+        self.qmp
             .write_all(format!("{command}\n").as_bytes())
             .context("QEMU's monitor is gone")
     }

@@ -134,6 +134,7 @@ impl Runner {
             memory_mib: additions.memory_mib.unwrap_or(MEMORY_MIB),
             gic: scenario.gic,
             nic: scenario.nic,
+            inputs: scenario.inputs,
             disks,
             medium,
             skip_idle: additions.skip_idle,
@@ -148,9 +149,13 @@ impl Runner {
         let mut archive = Archive::default();
         let kernel = self.sources.kernel()?;
         archive.file("images/linux", &fs::read(&kernel)?)?;
-        let mut guest =
-            self.sources
-                .guest(&self.scripts.join("guest"), scenario.fio, scenario.has_network())?;
+        let with_input = !scenario.inputs.is_empty();
+        let mut guest = self.sources.guest(
+            &self.scripts.join("guest"),
+            scenario.fio,
+            scenario.has_network(),
+            with_input,
+        )?;
         guest.extend(Archive::of_programs(&additions.guest)?.finish()?);
         archive.file("images/guest.cpio", &guest)?;
         let named = || {
@@ -307,6 +312,7 @@ fn watch(mut machine: Machine, scenario: &Scenario, token: &str, log: &Path, sho
                 outcome.values.insert(name, value);
             }
             Some(Report::Monitor(command)) => machine.monitor(&command)?,
+            Some(Report::Qmp(command)) => machine.qmp(&command)?,
             Some(Report::End) => break,
             Some(Report::Remark(_)) | None => {}
         }
@@ -334,7 +340,7 @@ impl Log {
             line.text
         );
         writeln!(self.file, "{text}")?;
-        if self.show && !["xen", "monitor"].contains(&line.console.as_str()) {
+        if self.show && !["xen", "monitor", "qmp"].contains(&line.console.as_str()) {
             println!("{text}");
         }
         if self.last.len() == LAST_LINES {

@@ -5,11 +5,13 @@
 //! stands in the constant too, so that a check that was never reached counts as failed. What a guest does is a job,
 //! `tests/boot/guest/jobs/JOB`.
 
+mod input;
 mod net;
 mod raspberry_pi;
 
 use std::time::Duration;
 
+use input::INPUT;
 use net::{LAN, NET, NET_NAT};
 use raspberry_pi::{RASPBERRY_PI_4, RASPBERRY_PI_4_BOTH};
 
@@ -28,6 +30,7 @@ pub const ALL: &[Scenario] = &[
     DOM0LESS,
     REATTACH,
     UPDATE,
+    INPUT,
     RASPBERRY_PI_4,
     RASPBERRY_PI_4_BOTH,
     DEMO,
@@ -47,6 +50,7 @@ pub const TESTED: &[Scenario] = &[
     DOM0LESS,
     REATTACH,
     UPDATE,
+    INPUT,
     RASPBERRY_PI_4,
     RASPBERRY_PI_4_BOTH,
 ];
@@ -107,6 +111,7 @@ const BLOCK: Scenario = Scenario {
     disks: &[SYSTEM_DISK, WHOLE_DISK],
     gic: 2,
     nic: None,
+    inputs: &[],
     fio: false,
     outrigger: false,
     checks: &[

@@ -9,9 +9,10 @@ use super::{Faults, Repository};
 use crate::image::workspace;
 
 /// The golden files, and the packages whose host tests compare and write them.
-const GOLDEN: [(&str, &str); 2] = [
+const GOLDEN: [(&str, &str); 3] = [
     ("tests/golden/block-costs.txt", "outrigger-block"),
     ("tests/golden/net-costs.txt", "outrigger-net"),
+    ("tests/golden/input-costs.txt", "outrigger-input"),
 ];
 
 /// Has them written anew; to compare is for the host tests.

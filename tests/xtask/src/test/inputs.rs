@@ -47,6 +47,7 @@ fn virt(tools: &HostTools, to: &Path) -> Result<PathBuf> {
         memory_mib: 2048,
         gic: 2,
         nic: None,
+        inputs: &[],
         disks: Vec::new(),
         medium: None,
         skip_idle: false,

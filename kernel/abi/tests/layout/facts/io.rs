@@ -16,6 +16,7 @@ pub fn common(facts: &mut Facts) {
     xs_wire(facts);
     blkif(facts);
     netif(facts);
+    kbdif(facts);
 }
 
 /// The block protocol's other layout.
@@ -157,4 +158,29 @@ fn netif(facts: &mut Facts) {
     ] {
         facts.offset(&format!("netif_extra_info.{name}"), u + offset);
     }
+}
+
+fn kbdif(facts: &mut Facts) {
+    use abi::io::kbdif::*;
+    structure!(facts, XenkbdPage, "xenkbd_page", { in_cons, in_prod, out_cons, out_prod });
+    structure!(facts, XenkbdMotion, "xenkbd_motion", { r#type, rel_x, rel_y, rel_z });
+    structure!(facts, XenkbdKey, "xenkbd_key", { r#type, pressed, keycode });
+    structure!(facts, XenkbdPosition, "xenkbd_position", { r#type, abs_x, abs_y, rel_z });
+    structure!(facts, XenkbdMtouch, "xenkbd_mtouch", { r#type, event_type, contact_id, reserved, u });
+    let u = offset_of!(XenkbdMtouch, u);
+    facts.offset("xenkbd_mtouch.u.pos.abs_x", u);
+    facts.offset("xenkbd_mtouch.u.pos.abs_y", u + 4);
+    constants!(facts, {
+        XENKBD_TYPE_MOTION, XENKBD_TYPE_KEY, XENKBD_TYPE_POS, XENKBD_TYPE_MTOUCH, XENKBD_MT_EV_DOWN,
+        XENKBD_MT_EV_UP, XENKBD_MT_EV_MOTION, XENKBD_MT_EV_SYN, XENKBD_IN_EVENT_SIZE, XENKBD_IN_RING_SIZE,
+        XENKBD_IN_RING_OFFS, XENKBD_IN_RING_LEN, XENKBD_OUT_EVENT_SIZE, XENKBD_OUT_RING_SIZE,
+        XENKBD_OUT_RING_OFFS, XENKBD_OUT_RING_LEN,
+    });
+    texts!(facts, {
+        XENKBD_FIELD_FEAT_ABS_POINTER, XENKBD_FIELD_FEAT_RAW_POINTER, XENKBD_FIELD_FEAT_MTOUCH,
+        XENKBD_FIELD_FEAT_DSBL_KEYBRD, XENKBD_FIELD_FEAT_DSBL_POINTER, XENKBD_FIELD_REQ_ABS_POINTER,
+        XENKBD_FIELD_REQ_RAW_POINTER, XENKBD_FIELD_REQ_MTOUCH, XENKBD_FIELD_RING_GREF,
+        XENKBD_FIELD_EVT_CHANNEL, XENKBD_FIELD_WIDTH, XENKBD_FIELD_HEIGHT, XENKBD_FIELD_MT_WIDTH,
+        XENKBD_FIELD_MT_HEIGHT, XENKBD_FIELD_MT_NUM_CONTACTS,
+    });
 }

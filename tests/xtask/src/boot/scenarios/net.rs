@@ -49,6 +49,7 @@ pub const NET: Scenario = Scenario {
         wire: Wire::Gateway,
         mtu: None,
     }),
+    inputs: &[],
     fio: false,
     outrigger: false,
     checks: &[
@@ -73,6 +74,7 @@ pub const LAN: Scenario = Scenario {
         wire: Wire::Dom0,
         mtu: Some(9000),
     }),
+    inputs: &[],
     fio: false,
     outrigger: false,
     checks: &[

@@ -46,6 +46,7 @@ pub const RASPBERRY_PI_4: Scenario = Scenario {
     disks: &[SD_CARD],
     gic: 2,
     nic: None,
+    inputs: &[],
     fio: false,
     outrigger: false,
     checks: &[
