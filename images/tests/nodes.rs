@@ -446,6 +446,21 @@ fn the_registers_of_a_bus_are_the_window_to_its_devices() {
     assert!(disk.free, "{:?}", disk.obstacles);
 }
 
+/// As on Arm's FVP: the bus routes its devices' interrupts to the GIC.
+#[test]
+fn the_interrupt_map_of_a_bus_is_its_devices_own() {
+    let bench = on_a_bus("simple-bus", |tree| {
+        let bus = "/soc/bus@b000000";
+        set(tree, bus, "#interrupt-cells", 1u32);
+        set(tree, bus, "interrupt-map", [0u32, 5, 0x8002, 0, 0, 0, 90, 4]);
+        set(tree, bus, "interrupt-map-mask", [0u32, 0x3f]);
+        set(tree, "/soc/bus@b000000/mmc@b010000", "interrupts", 5u32);
+    });
+    bench.build().unwrap();
+    let cfg = fs::read_to_string(bench.out().join("block.cfg")).unwrap();
+    assert!(cfg.contains("irqs = [122]\n"), "{cfg}");
+}
+
 #[test]
 fn a_device_around_a_device_is_no_window() {
     // A controller with parts, such as a network coprocessor; and a bus that a device lies beside, not behind.

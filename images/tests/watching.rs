@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use common::golden;
-use serde_json::Value;
+use common::schema::conforms;
 
 /// What `xenstore-ls -f -w /local/domain` prints while a block and a network domain serve two guests: one disk is refused,
 /// one card's domain is gone.
@@ -116,8 +116,7 @@ fn status_says_who_serves_whom_and_what_is_wrong() {
     assert_eq!((code, errors.as_str()), (0, ""));
     golden("status.txt", &text);
     let (_, text, _) = dom0.outrigger(&["status", "--json"]);
-    let json: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(json["version"], 1);
+    let json = conforms("status", &text);
     let block = &json["domains"][0];
     assert_eq!(
         (&block["restarts"], &block["last_pause_us"]),
@@ -170,6 +169,7 @@ fn wait_ends_when_the_domain_serves_or_time_is_over() {
         dom0.outrigger(&["wait", "block"]),
         (0, "block: domain 1 serves\n".to_owned(), String::new())
     );
+    conforms("wait", &dom0.outrigger(&["wait", "block", "--json"]).1);
     let (code, _, errors) = dom0.outrigger(&["wait", "net", "--timeout", "1"]);
     let wanted = "error: net: does not serve within 1 s: it is still starting\nhelp: its console says more: `xl console NAME`\n";
     assert_eq!((code, errors.as_str()), (1, wanted));
@@ -235,7 +235,7 @@ fn doctor_finds_what_is_wrong() {
         )
     );
     let (_, text, _) = dom0.outrigger(&["doctor", "--json", "--root", &root]);
-    let json: Value = serde_json::from_str(&text).unwrap();
+    let json = conforms("doctor", &text);
     let bad = json["findings"]
         .as_array()
         .unwrap()
