@@ -505,3 +505,24 @@ fn an_iommu_that_the_board_file_does_not_claim_is_named() {
     assert!(notice("rockchip,iommu", true).contains(unknown));
     assert!(notice("arm,mmu-500", false).contains(unknown));
 }
+
+/// Linux 7.3 renamed buses: what a board file says of the old ones must not lose its effect in silence.
+#[test]
+fn what_a_board_file_names_and_the_tree_does_not_have_is_said() {
+    let mut tree = virt();
+    set(&mut tree, "/soc@7e000000/serial@1000", "compatible", "arm,pl011");
+    let machine = format!("board = \"mine\"\n[domain.block]\nclass = \"block\"\ndevices = [{DISK:?}]\n");
+    let bench = Bench::new(&machine, &tree);
+    let mut boards = Boards::default();
+    let board = "compatible = \"linux,dummy-virt\"\nslots = [\"virtio,mmio\"]\nremove = [\"/soc/serial@1000\"]\n\
+                 [boot]\nxen = \"dtuart=/soc/uart@0\"\nload = 0x42000000\n";
+    boards.add(Path::new("mine.toml"), board).unwrap();
+    let notices = build::build_for(&bench.request(), &boards).unwrap().notices;
+    for notice in [
+        "the board file of mine removes /soc/serial@1000, which the device tree does not have (it has \
+         /soc@7e000000/serial@1000): it has no effect",
+        "the board file of mine has Xen's console at /soc/uart@0, which the device tree does not have: it has no effect",
+    ] {
+        assert!(notices.iter().any(|n| n == notice), "{notices:#?}");
+    }
+}
