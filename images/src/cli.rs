@@ -76,6 +76,31 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// In Dom0: waits until a driver domain serves, so that guests that need it can be started
+    Wait {
+        /// The driver domain's name
+        name: String,
+        /// How long at most
+        #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+        timeout: u64,
+    },
+    /// In Dom0: which driver domains run, whom they serve, and what is not as it should be
+    Status {
+        /// Again every second, until it is interrupted
+        #[arg(long)]
+        watch: bool,
+    },
+    /// In Dom0: the same in OpenMetrics' text form, for Prometheus
+    Metrics,
+    /// In Dom0: says what keeps driver domains from their work
+    Doctor {
+        /// Folder of the driver domains' configurations
+        #[arg(long, value_name = "DIR", default_value = DEFAULT_DEST)]
+        dest: PathBuf,
+        /// Another root folder to look at
+        #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+        root: PathBuf,
+    },
     /// Prints the completions for a shell
     Completions {
         /// The shell
@@ -238,6 +263,10 @@ pub fn run(cli: Cli) -> Result<(), Error> {
             live::restarted(&name, &restart, cli.json)
         }
         Command::Reattach { name, dry_run } => live::reattach(&name, dry_run, cli.json),
+        Command::Wait { name, timeout } => live::wait(&name, timeout, cli.json),
+        Command::Status { watch } => live::status(watch, cli.json),
+        Command::Metrics => live::metrics(),
+        Command::Doctor { dest, root } => live::doctor(&root, &dest, cli.json),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "outrigger", &mut script);

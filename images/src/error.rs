@@ -232,6 +232,10 @@ pub enum Fault {
     Program(String),
     #[error("{0}")]
     NoToolstack(String),
+    #[error("does not serve within {seconds} s: {}", if *missing { "no domain of this name is running" } else { "it is still starting" })]
+    NotServing { seconds: u64, missing: bool },
+    #[error("{0} of what driver domains need is not there")]
+    Unwell(usize),
     #[error("the guest does not take it: what it had may still be in use there (a mounted file system)")]
     NotTaken,
     #[error("does not say within 10 s that it has restarted; its console says more")]

@@ -96,6 +96,9 @@ fn what_goes_on_comes_off() {
     ));
     let (written, told) = write(&bench).unwrap();
     assert_eq!(written.bytes, 512 << 20, "the least power of two");
+    let mut json = serde_json::to_value(&written).unwrap();
+    json["version"] = 1.into();
+    common::schema::conforms("image", &json.to_string());
     assert_eq!(written.data_partuuid, "4f524947-02");
     assert_eq!(fs::metadata(&written.image).unwrap().len(), written.bytes);
     assert!(told.iter().any(|name| name.ends_with("in/data")));

@@ -6,8 +6,8 @@ mod common;
 use std::process::{Command, Output};
 
 use common::Bench;
+use common::schema::conforms;
 use common::virt::virt;
-use serde_json::Value;
 
 const MACHINE: &str =
     "board = \"qemu-virt\"\n[domain.block]\nclass = \"block\"\ndevices = [\"/virtio_mmio@a003e00\"]\n";
@@ -32,6 +32,8 @@ fn names_what_it_wrote() {
         written,
         "out/block.img\nout/block.cfg\nout/block.dtb\nout/host.dtb\n"
     );
+    let again = outrigger(&bench, &["--images", "images", "--json"]);
+    conforms("build", &String::from_utf8(again.stdout).unwrap());
     let notices = String::from_utf8(output.stderr).unwrap();
     assert!(
         notices.lines().all(|line| line.starts_with("notice: ")),
@@ -101,7 +103,7 @@ fn check_needs_no_image_and_writes_nothing() {
     let line = "domain block can be built: class block, 16 MiB, virtio0 = /virtio_mmio@a003e00\n";
     assert_eq!(succeeds(&bench, &check), line);
     assert_eq!(bench.leftovers(), [] as [&str; 0]);
-    let json: Value = serde_json::from_str(&succeeds(&bench, &[&["--json"], &check[..]].concat())).unwrap();
+    let json = conforms("check", &succeeds(&bench, &[&["--json"], &check[..]].concat()));
     assert_eq!(json["domains"][0]["interrupts"], serde_json::json!([79]));
     assert_eq!(json["domains"][0]["pages"], serde_json::json!([[0xa003, 0xa003]]));
     assert_eq!(json["notices"].as_array().unwrap().len(), 2);
@@ -116,7 +118,7 @@ fn devices_as_a_table_and_as_json() {
     let bench = Bench::new(MACHINE, &virt());
     let table = succeeds(&bench, &["devices", "virt.dtb"]);
     common::golden("devices.txt", &table);
-    let json: Value = serde_json::from_str(&succeeds(&bench, &["devices", "virt.dtb", "--json"])).unwrap();
+    let json = conforms("devices", &succeeds(&bench, &["devices", "virt.dtb", "--json"]));
     assert_eq!(
         (&json["version"], &json["board"]),
         (&1.into(), &"qemu-virt".into())
@@ -165,8 +167,10 @@ fn what_was_built_can_be_inspected() {
         report += &succeeds(&bench, &["inspect", file]);
     }
     common::golden("inspect.txt", &report);
-    let json: Value =
-        serde_json::from_str(&succeeds(&bench, &["inspect", "--json", "out/block.cfg"])).unwrap();
+    let json = conforms(
+        "inspect",
+        &succeeds(&bench, &["inspect", "--json", "out/block.cfg"]),
+    );
     assert_eq!(json["kind"], "an xl configuration");
     assert_eq!(
         json["facts"][0],

@@ -2,6 +2,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod common;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -128,6 +130,8 @@ fn what_named_the_dead_domain_is_plugged_in_again_as_it_was() {
 fn a_dry_run_touches_nothing() {
     let dom0 = Dom0::new("dry", Some(5), LIST, NODES);
     let (code, stdout, _) = out(&dom0.outrigger(&["reattach", "--dry-run", "net"]));
+    let (_, json, _) = out(&dom0.outrigger(&["reattach", "--dry-run", "--json", "net"]));
+    common::schema::conforms("reattach", &json);
     let wanted = format!(
         "net2 vif 1: xl network-detach 3 1; xl {VIF}\nnet2 vbd xvda: xl block-detach 3 xvda; xl {VBD}\n"
     );
@@ -213,7 +217,7 @@ fn a_restart_is_asked_for_and_reported() {
     );
     assert_eq!(dom0.calls(), "reboot block\n");
     let (_, stdout, _) = out(&counting("json").outrigger(&["--json", "restart", "block"]));
-    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let json = common::schema::conforms("restart", &stdout);
     assert_eq!(json["pause_us"], 2500);
 }
 

@@ -446,6 +446,21 @@ fn the_registers_of_a_bus_are_the_window_to_its_devices() {
     assert!(disk.free, "{:?}", disk.obstacles);
 }
 
+/// As on Arm's FVP: the bus routes its devices' interrupts to the GIC.
+#[test]
+fn the_interrupt_map_of_a_bus_is_its_devices_own() {
+    let bench = on_a_bus("simple-bus", |tree| {
+        let bus = "/soc/bus@b000000";
+        set(tree, bus, "#interrupt-cells", 1u32);
+        set(tree, bus, "interrupt-map", [0u32, 5, 0x8002, 0, 0, 0, 90, 4]);
+        set(tree, bus, "interrupt-map-mask", [0u32, 0x3f]);
+        set(tree, "/soc/bus@b000000/mmc@b010000", "interrupts", 5u32);
+    });
+    bench.build().unwrap();
+    let cfg = fs::read_to_string(bench.out().join("block.cfg")).unwrap();
+    assert!(cfg.contains("irqs = [122]\n"), "{cfg}");
+}
+
 #[test]
 fn a_device_around_a_device_is_no_window() {
     // A controller with parts, such as a network coprocessor; and a bus that a device lies beside, not behind.
@@ -489,4 +504,25 @@ fn an_iommu_that_the_board_file_does_not_claim_is_named() {
     let unknown = "(the tree has /iommu@d000000, but no device behind one that Xen drives)";
     assert!(notice("rockchip,iommu", true).contains(unknown));
     assert!(notice("arm,mmu-500", false).contains(unknown));
+}
+
+/// Linux 7.3 renamed buses: what a board file says of the old ones must not lose its effect in silence.
+#[test]
+fn what_a_board_file_names_and_the_tree_does_not_have_is_said() {
+    let mut tree = virt();
+    set(&mut tree, "/soc@7e000000/serial@1000", "compatible", "arm,pl011");
+    let machine = format!("board = \"mine\"\n[domain.block]\nclass = \"block\"\ndevices = [{DISK:?}]\n");
+    let bench = Bench::new(&machine, &tree);
+    let mut boards = Boards::default();
+    let board = "compatible = \"linux,dummy-virt\"\nslots = [\"virtio,mmio\"]\nremove = [\"/soc/serial@1000\"]\n\
+                 [boot]\nxen = \"dtuart=/soc/uart@0\"\nload = 0x42000000\n";
+    boards.add(Path::new("mine.toml"), board).unwrap();
+    let notices = build::build_for(&bench.request(), &boards).unwrap().notices;
+    for notice in [
+        "the board file of mine removes /soc/serial@1000, which the device tree does not have (it has \
+         /soc@7e000000/serial@1000): it has no effect",
+        "the board file of mine has Xen's console at /soc/uart@0, which the device tree does not have: it has no effect",
+    ] {
+        assert!(notices.iter().any(|n| n == notice), "{notices:#?}");
+    }
 }

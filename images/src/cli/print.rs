@@ -19,13 +19,18 @@ pub fn lines(lines: impl Iterator<Item = String>) -> String {
 
 /// Prints an object of JSON: the version, and `key` with its value, or the fields of an object.
 pub fn print_json(value: Value) -> Result<(), Error> {
+    print(&json_text(value))
+}
+
+/// What [`print_json`] prints.
+pub fn json_text(value: Value) -> String {
     let mut object = Map::new();
     object.insert("version".to_owned(), VERSION.into());
     match value {
         Value::Object(fields) => object.extend(fields),
         other => drop(object.insert("value".to_owned(), other)),
     }
-    print(&format!("{:#}\n", Value::Object(object)))
+    format!("{:#}\n", Value::Object(object))
 }
 
 pub fn print(text: &str) -> Result<(), Error> {
@@ -34,11 +39,15 @@ pub fn print(text: &str) -> Result<(), Error> {
 
 /// Prints; a reader that has seen enough (`| head`) is no error.
 pub fn print_bytes(bytes: &[u8]) -> Result<(), Error> {
+    is_read(bytes).map(drop)
+}
+
+/// Prints, and says whether there is still somebody who reads.
+pub fn is_read(bytes: &[u8]) -> Result<bool, Error> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::file(Path::new("standard output"), "cannot write", &e))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(Error::file(Path::new("standard output"), "cannot write", &e)),
     }
 }

@@ -94,6 +94,8 @@ impl Fault {
             Self::GivenTwice { .. } | Self::ListedTwice { .. } => "take one away",
             Self::Removed(_) => "take it out of remove in the board file, if the board starts with it",
             Self::NoSuchDomain => "`xl list` shows which domains there are",
+            Self::NotServing { missing: true, .. } => "`xl create /etc/xen/outrigger/NAME.cfg` starts it",
+            Self::NotServing { missing: false, .. } => "its console says more: `xl console NAME`",
             Self::NoToolstack(_) => "this is done in Dom0, as root",
             _ => return None,
         })

@@ -1,9 +1,14 @@
 //! What is done from Dom0 to driver domains that run: with the toolstack's own programs, so that `xl` stays the one that
 //! knows what there is.
 
+pub mod doctor;
+pub mod metrics;
 pub mod reattach;
 pub mod restart;
+pub mod status;
+pub mod store;
 pub mod update;
+pub mod wait;
 
 use std::process::Command;
 
@@ -20,6 +25,14 @@ impl Toolstack {
     /// It is not there, or fails: its last line says why.
     pub fn xl(self, arguments: &[&str]) -> Result<String, Error> {
         run("xl", arguments)
+    }
+
+    /// Runs another of the toolstack's programs and returns what it prints.
+    ///
+    /// # Errors
+    /// As [`xl`](Self::xl).
+    pub fn run(self, program: &str, arguments: &[&str]) -> Result<String, Error> {
+        run(program, arguments)
     }
 
     /// The number of the domain `name`.

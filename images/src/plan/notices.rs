@@ -70,6 +70,7 @@ pub(super) fn notices(
             }
         }
     }
+    notices.extend(strangers(machine, base));
     if !withheld.is_empty() {
         notices.push(format!(
             "also withheld from Dom0, beside what was given away: {}",
@@ -77,6 +78,30 @@ pub(super) fn notices(
         ));
     }
     notices
+}
+
+/// What the board file names that the tree does not have: another kernel's tree may have renamed it, and then it has no effect.
+fn strangers(machine: &MachineFile, base: &BaseTree) -> Vec<String> {
+    let board = &machine.board;
+    let arguments = board.boot.iter().flat_map(|boot| boot.xen.split_whitespace());
+    let console = arguments.filter_map(|word| word.strip_prefix("dtuart="));
+    let console = console.map(|path| ("has Xen's console at", path.split(':').next().unwrap_or(path)));
+    let named = board
+        .remove
+        .iter()
+        .map(|path| ("removes", path.as_str()))
+        .chain(console);
+    named
+        .filter(|(_, path)| base.find(path).is_err())
+        .map(|(what, path)| {
+            let near = base.near(path);
+            let near = near.map_or_else(String::new, |near| format!(" (it has {near})"));
+            format!(
+                "the board file of {} {what} {path}, which the device tree does not have{near}: it has no effect",
+                machine.board_name
+            )
+        })
+        .collect()
 }
 
 /// What the tree says of IOMMUs that the board file does not claim.

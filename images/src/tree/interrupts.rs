@@ -114,7 +114,10 @@ impl<'a> Controllers<'a> {
         } else if at.node.property("interrupt-map").is_none() {
             interrupts.refuse("it has none");
         }
-        if let Some(map) = at.cells("interrupt-map") {
+        // What goes through a bus belongs to the devices behind it, and they say so themselves.
+        if !super::is_bus(at)
+            && let Some(map) = at.cells("interrupt-map")
+        {
             self.map(placed, index, &map, &mut interrupts);
         }
         if interrupts.spis.is_empty() {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 pub mod elf;
+pub mod schema;
 pub mod virt;
 
 use std::fs;

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod boards;
 mod boot;
 mod cache;
 mod check;
@@ -74,6 +75,8 @@ enum Command {
         #[command(subcommand)]
         subject: Option<bench::Subject>,
     },
+    /// Write docs/boards.md: which of Debian's boards can have a driver domain, and which drivers the others lack
+    Boards,
     /// Print the environment in which cargo builds for the guest: `eval "$(cargo xtask guest-env)"`
     GuestEnv,
 }
@@ -96,6 +99,7 @@ fn run(command: Command) -> Result<ExitCode> {
             subject: None,
             rounds,
         } => bench::everything(rounds),
+        Command::Boards => boards::write(),
         Command::GuestEnv => toolchain::print_environment(),
     }?;
     Ok(ExitCode::SUCCESS)

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the rules of the house, the host tests of every crate, then the boot tests; the last line counts
 //! them all.
 
-mod inputs;
+pub mod inputs;
 
 use std::env;
 use std::io::{BufRead, BufReader};

@@ -29,7 +29,7 @@ pub fn prepare() -> Result<[(&'static str, PathBuf); 5]> {
 }
 
 /// The folder of the device trees in the kernel's unpacked packages.
-fn device_trees(linux: &Path) -> Result<PathBuf> {
+pub fn device_trees(linux: &Path) -> Result<PathBuf> {
     let lib = linux.join("usr/lib");
     let found = fs::read_dir(&lib)?
         .filter_map(|entry| Some(entry.ok()?.path()))
