@@ -122,6 +122,7 @@ pub const SCENARIO: Scenario = Scenario {
     gic: 2,
     nic: None,
     fio: true,
+    newer_guests: false,
     outrigger: false,
     checks: &["measured"],
     timeout: Duration::from_secs(1800),

@@ -217,6 +217,7 @@ pub const SCENARIO: Scenario = Scenario {
         mtu: None,
     }),
     fio: false,
+    newer_guests: false,
     outrigger: false,
     checks: &["prepared", "measured"],
     timeout: Duration::from_secs(3600),

@@ -45,6 +45,7 @@ const SCENARIO: Scenario = Scenario {
         mtu: None,
     }),
     fio: true,
+    newer_guests: false,
     outrigger: false,
     checks: &[
         "block, no failure",

@@ -50,6 +50,7 @@ pub const NET: Scenario = Scenario {
         mtu: None,
     }),
     fio: false,
+    newer_guests: true,
     outrigger: false,
     checks: &[
         "both driver domains ready",
@@ -74,6 +75,7 @@ pub const LAN: Scenario = Scenario {
         mtu: Some(9000),
     }),
     fio: false,
+    newer_guests: false,
     outrigger: false,
     checks: &[
         "the driver domain and eight guests",
