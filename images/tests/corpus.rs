@@ -239,6 +239,47 @@ fn the_table_of_the_raspberry_pi_4() {
     }
 }
 
+/// The machine file of docs/raspberry-pi-4.md, with the trees of two versions of Linux: `DTB_NEWER` is as `DTB_CORPUS`, of Linux
+/// 7.3 or later.
+#[test]
+fn labels_are_for_both_trees_of_the_raspberry_pi_4() {
+    const MACHINE: &str = r#"
+board = "raspberrypi-4"
+withhold = ["&sdhci"]
+[domain.block]
+class = "block"
+devices = ["&emmc2"]
+[domain.net]
+class = "net"
+devices = ["&genet"]
+"#;
+    for (variable, paths) in [
+        ("DTB_CORPUS", ["/emmc2bus/mmc@7e340000", "/scb/ethernet@7d580000"]),
+        (
+            "DTB_NEWER",
+            [
+                "/emmc2-bus@fe000000/mmc@7e340000",
+                "/scb-bus@fc000000/ethernet@7d580000",
+            ],
+        ),
+    ] {
+        let Some(folder) = env::var_os(variable) else {
+            eprintln!("{variable} is not set: its tree is not checked");
+            continue;
+        };
+        let base = read(&Path::new(&folder).join("broadcom/bcm2711-rpi-4-b.dtb"));
+        let machine = MachineFile::parse(Path::new("machine.toml"), MACHINE).unwrap();
+        let plan = Plan::new(&machine, &base).unwrap();
+        let given: Vec<&str> = plan
+            .domains
+            .iter()
+            .map(|domain| domain.devices[0].path.as_str())
+            .collect();
+        assert_eq!(given, paths, "{variable}");
+        assert_eq!(plan.withheld, ["/soc/mmc@7e300000"], "{variable}");
+    }
+}
+
 /// As the Raspberry Pi's: `VIRT_DTB` is what QEMU 10's `-M virt,virtualization=on,gic-version=2,dumpdtb=` gives.
 #[test]
 fn the_table_of_qemu_virt() {

@@ -9,7 +9,7 @@ use outrigger_xen::xenstore::XsError;
 
 use crate::backend::{Backend, RETRY};
 use crate::device::Device;
-use crate::machine::Shown;
+use crate::machine::{HOLD, Shown};
 use crate::publish::{Unpublished, publish};
 use crate::transcript::{self, Kept};
 use crate::{DeviceClass, Phase, State, Step, decide};
@@ -125,7 +125,9 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
         match self.class.probe(&device.nodes(self.store)).await {
             Ok(keys) => {
                 if self.publish(device, State::InitWait, &keys).await? {
-                    device.phase = Phase::InitWait(Shown::at(self.host.now()));
+                    let shown = Shown::at(self.host.now());
+                    let beats = if device.was_shown { HOLD } else { 0 };
+                    device.phase = Phase::InitWait(Shown { beats, ..shown });
                     self.say(device, log::Level::Info, "waits for its frontend");
                     if core::mem::take(&mut device.told_error) {
                         self.store.rm(&alloc::format!("{}/error", device.backend)).await?;
@@ -151,6 +153,7 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
     }
 
     async fn connect(&self, device: &mut Device) -> Result<bool, XsError> {
+        device.was_shown = true;
         device.changed = false;
         let connected = self.class.connect(&device.nodes(self.store)).await;
         // From here on the class may hold something, whatever becomes of the rest.

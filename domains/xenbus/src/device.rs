@@ -25,6 +25,8 @@ pub(crate) struct Device {
     /// The frontend's directory, absolute; `None` if the toolstack wrote nonsense.
     pub frontend: Option<String>,
     pub phase: Phase,
+    /// State 2 was shown for as long as a toolstack needs; it waits for it once.
+    pub was_shown: bool,
     /// Something may have changed.
     pub dirty: bool,
     /// Among it one of the nodes that its frontend may change while connected.
@@ -57,6 +59,7 @@ impl Device {
             backend,
             frontend: None,
             phase: Phase::New,
+            was_shown: false,
             dirty: true,
             changed: false,
             wake: None,

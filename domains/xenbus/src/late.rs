@@ -124,7 +124,7 @@ mod tests {
     const MS: u64 = 1_000_000;
     const TIMER: Wake = Wake {
         events: false,
-        devices: 0,
+        devices: IrqSet::EMPTY,
         timer: true,
     };
     const FOUND: TurnOutcome = TurnOutcome {

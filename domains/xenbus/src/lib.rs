@@ -8,8 +8,9 @@
 //!
 //! **Owes** the toolstack state 2 within 10 s of a device's creation, state 6 once nothing of the guest's is held, and the
 //! removal of the device's directory a second or two after that if the device has gone for good. Both states stay until
-//! Dom0 was seen to run for a while, so that its toolstack can have seen them. Owes frontends that 4 is never published to one that
-//! shows 6 (it would crash blkfront), and guests that it does not end under them for a while when it is asked to power off.
+//! Dom0 was seen to run for a while, so that its toolstack can have seen them. Owes frontends that 4 is never published to
+//! one that shows 6 (it would crash blkfront), and guests that it does not end under them for a while when it is asked to
+//! power off.
 //!
 //! A class says what its devices have done; that goes to XenStore every few seconds, if it has changed.
 //!

@@ -142,9 +142,9 @@ slowly() {
     exec 3</tmp/slowly
     rm /tmp/slowly
     read -r slow_path <&3 # each watch begins with an event of its own
-    nice -n 19 "$@" &
+    "$@" &
     slow_command=$!
-    while read -r slow_path <&3; do
+    while read -r -t 20 slow_path <&3; do
         case $slow_path in */$slow_node) break ;; esac
     done
     kill -STOP $slow_command

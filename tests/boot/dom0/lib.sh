@@ -1,9 +1,10 @@
 # What scenarios are written with. Lines that begin with @TOKEN are for the harness; nobody else knows the token.
 . /scenario/env
 
-# Memory of guests, in MiB: without fio in their ramdisk, and with it.
+# Memory of guests, in MiB: without fio in their ramdisk, with it, and without it but with the newest kernel.
 SMALL=128
 LARGE=320
+NEWER=192
 
 # say WORD...: one line to the harness.
 say() {
@@ -77,7 +78,8 @@ gone() {
 }
 
 # guest NAME JOB MIB DISK...: creates a stock Debian-kernel guest that does JOB (a file in guest/jobs). GUEST_VCPUS says how
-# many processors it has, GUEST_BLKFRONT what its frontend is told (module parameters with commas between them).
+# many processors it has, GUEST_BLKFRONT what its frontend is told (module parameters with commas between them), GUEST_LINUX=-newer
+# that it has the newest kernel instead of the release's (scenarios with `newer_guests`).
 guest() {
     guest_name=$1 guest_job=$2 guest_mib=$3
     shift 3
@@ -87,8 +89,8 @@ guest() {
     done
     cat >"/tmp/$guest_name.cfg" <<CFG
 name = "$guest_name"
-kernel = "/images/linux"
-ramdisk = "/images/guest.cpio"
+kernel = "/images/linux$GUEST_LINUX"
+ramdisk = "/images/guest$GUEST_LINUX.cpio"
 memory = $guest_mib
 vcpus = ${GUEST_VCPUS:-1}
 extra = "console=hvc0 cma=0 loglevel=5 job=$guest_job token=$TOKEN blkfront=$GUEST_BLKFRONT"
@@ -99,6 +101,21 @@ on_crash = "destroy"
 CFG
     rm -f "$(log_of "$guest_name")"
     xl create "/tmp/$guest_name.cfg"
+}
+
+# newest: guests that follow have the newest kernel, if the scenario has it.
+newest() {
+    if [ -e /images/linux-newer ]; then
+        GUEST_LINUX=-newer
+    fi
+}
+
+# is_newest NAME: the guest had it, and not Dom0's.
+is_newest() {
+    if [ -n "$GUEST_LINUX" ]; then
+        told "$1" "runs Linux"
+        if told "$1" "runs Linux $(uname -r)"; then false; fi
+    fi
 }
 
 # on GUEST SECONDS COMMAND: a guest whose job is `console` runs the command; succeeds if it did, in that time.

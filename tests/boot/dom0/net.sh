@@ -55,12 +55,15 @@ quiet() {
     echo 1 >"/proc/sys/net/ipv6/conf/$1/disable_ipv6"
 }
 
-# Each guest pings the wire and the other, and fetches a file of known content from it.
+# Each guest pings the wire and the other, and fetches a file of known content from it. Where there is the newest kernel, the
+# second one runs that.
 exchange() {
     GUEST_VIF=$(vif 2 xenbr0) guest net2 peer2 "$SMALL"
-    GUEST_VIF=$(vif 3 xenbr0) guest net3 peer3 "$SMALL"
+    newest
+    GUEST_VIF=$(vif 3 xenbr0) guest net3 peer3 "$NEWER"
     finish net2 120
     finish net3 120
+    is_newest net3
 }
 
 # On another segment there is neither the wire nor the guest on it, though both run.

@@ -10,11 +10,14 @@ read_only() {
     finish reader 90
 }
 
+# Where there is the newest kernel, the second one runs that: Linux's frontends change.
 two_guests() {
     guest left ext4 "$SMALL" "$(disk "$1" xvda w)"
-    guest right ext4 "$SMALL" "$(disk "$2" xvda w)"
+    newest
+    guest right ext4 "$NEWER" "$(disk "$2" xvda w)"
     finish left 120
     finish right 120
+    is_newest right
 }
 
 # The disk comes and goes under a running guest, twenty times, and reads the same each time.

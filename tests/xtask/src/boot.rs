@@ -26,6 +26,7 @@ pub use run::{Additions, Runner};
 pub use tools::HostTools;
 
 use crate::image;
+use crate::initramfs::Linux;
 
 /// One boot of the machine: its hardware, what Dom0 does, and what must come of it.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub struct Scenario {
     pub inputs: &'static [Input],
     /// Whether the guests' ramdisk holds fio (which is large).
     pub fio: bool,
+    /// Whether guests may have Debian's newest kernel, too (`guest_newer` in `tests/boot/dom0/lib.sh`).
+    pub newer_guests: bool,
     /// Whether Dom0 has `outrigger`.
     pub outrigger: bool,
     /// The checks that must be reported as passed.
@@ -109,8 +112,9 @@ pub enum Backend {
 pub enum Start {
     /// QEMU, as no real machine would, and sooner.
     Qemu,
-    /// QEMU, on its Raspberry Pi 4: the first disk is the card in its slot, and there are no others.
-    RaspberryPi4,
+    /// QEMU, on its Raspberry Pi 4 with the device tree of this Linux: the first disk is the card in its slot, and there are
+    /// no others.
+    RaspberryPi4(Linux),
     /// U-Boot, by the boot script that the image builder wrote: the machine file has a table `[boot]`.
     UBoot,
 }
@@ -120,7 +124,7 @@ impl Start {
     fn board(self) -> Kind {
         match self {
             Self::Qemu | Self::UBoot => Kind::Virt,
-            Self::RaspberryPi4 => Kind::RaspberryPi4,
+            Self::RaspberryPi4(_) => Kind::RaspberryPi4,
         }
     }
 }

@@ -26,6 +26,8 @@ pub enum Release {
     Host,
     /// Debian 13: QEMU 10, Xen 4.20 and Linux 6.12.
     Trixie,
+    /// Its backports: Linux 7.
+    TrixieBackports,
 }
 
 /// Which of the packages that a set's own packages depend on are fetched too, by the beginning of their names.
@@ -129,6 +131,15 @@ pub const LINUX: PackageSet = PackageSet {
         "./usr/lib/modules/*/kernel/drivers/net/ethernet/intel/[!e]*",
         "./usr/lib/modules/*/kernel/sound/soc",
     ],
+};
+
+/// The newest kernel that Debian has for that release, for guests: their frontends change from version to version. Since
+/// Linux 7 the kernel, its modules and its device trees are packages of their own.
+pub const LINUX_NEWER: PackageSet = PackageSet {
+    name: "linux-newer",
+    release: Release::TrixieBackports,
+    dependencies: Dependencies::Only(&["linux-image-", "linux-binary-", "linux-modules-", "linux-base-"]),
+    ..LINUX
 };
 
 /// The firmware of the scenarios that boot as a real board does.
@@ -277,7 +288,7 @@ impl PackageSet {
         eprintln!(
             "fetch: {}: reading the package lists of {}",
             self.name,
-            apt.codename()
+            apt.suite()
         );
         apt.update()?;
         let packages = apt.closure(self.packages)?;
@@ -362,6 +373,7 @@ pub fn everything() -> Result<()> {
         &QEMU,
         &XEN,
         &LINUX,
+        &LINUX_NEWER,
         &U_BOOT,
         &PYTHON,
         &PYTHON_CTYPES,
@@ -371,10 +383,10 @@ pub fn everything() -> Result<()> {
         &XEN_HEADERS,
         &RUST_DOM0,
     ] {
-        println!("{:8} {}", set.name, set.root()?.display());
+        println!("{:11} {}", set.name, set.root()?.display());
     }
     println!(
-        "{:8} {}",
+        "{:11} {}",
         "compiler",
         crate::toolchain::Toolchain::find()?.describe()
     );

@@ -118,6 +118,14 @@ impl Archive {
     }
 }
 
+/// The folders in the folder `dir`.
+pub fn folders(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let paths = entries.map(|entry| Ok(entry?.path()));
+    let paths: Vec<PathBuf> = paths.collect::<Result<_>>()?;
+    Ok(paths.into_iter().filter(|path| path.is_dir()).collect())
+}
+
 /// The names and contents of the files of the folder `dir`, sorted.
 fn read_files(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut files = BTreeMap::new();
@@ -138,6 +146,15 @@ pub struct Sources {
     pub linux: PathBuf,
 }
 
+/// One of Debian's kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Linux {
+    /// The release's, which Dom0 has, too.
+    Stable,
+    /// The newest, of its backports.
+    Newer,
+}
+
 impl Sources {
     /// Fetches them if need be.
     pub fn fetch() -> Result<Self> {
@@ -152,16 +169,32 @@ impl Sources {
         self.xen.join("boot/xen-4.20-arm64")
     }
 
-    /// Debian's kernel, for Dom0 and the guests.
+    /// Dom0's kernel, and the guests' unless they have another.
     pub fn kernel(&self) -> Result<PathBuf> {
-        let boot = self.linux.join("boot");
-        let found = fs::read_dir(&boot)?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .find(|path| {
-                path.file_name()
-                    .is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-"))
-            });
-        found.with_context(|| format!("no kernel in {}", boot.display()))
+        self.kernel_of(Linux::Stable)
+    }
+
+    /// One of Debian's kernels: in `boot`, or since Linux 7 beside its modules.
+    pub fn kernel_of(&self, linux: Linux) -> Result<PathBuf> {
+        let root = self.root_of(linux)?;
+        let mut places = vec![root.join("boot")];
+        places.extend(folders(&root.join("usr/lib/modules"))?);
+        let is_kernel = |path: &PathBuf| {
+            let name = path.file_name().map(|name| name.to_string_lossy());
+            path.is_file() && name.is_some_and(|name| name == "vmlinuz" || name.starts_with("vmlinuz-"))
+        };
+        let mut found = places.iter().filter_map(|place| fs::read_dir(place).ok());
+        found
+            .find_map(|mut entries| entries.find_map(|entry| Some(entry.ok()?.path()).filter(is_kernel)))
+            .with_context(|| format!("no kernel in {}", root.display()))
+    }
+
+    /// The unpacked packages of a kernel; the newer one's are fetched if need be.
+    pub fn root_of(&self, linux: Linux) -> Result<PathBuf> {
+        match linux {
+            Linux::Stable => Ok(self.linux.clone()),
+            Linux::Newer => fetch::LINUX_NEWER.root(),
+        }
     }
 
     /// Dom0 without what a scenario adds: Xen's toolstack, and `scripts` at its root (`init` among them). With `network`
@@ -262,7 +295,14 @@ impl Sources {
 
     /// A stock guest: Debian's kernel modules, busybox, e2fsprogs, fio if `fio`, iperf3 and what XDP needs if `network`, what
     /// lets programs read keyboards if `input`, and `scripts` at its root.
-    pub fn guest(&self, scripts: &Path, fio: bool, network: bool, input: bool) -> Result<Vec<u8>> {
+    pub fn guest(
+        &self,
+        linux: Linux,
+        scripts: &Path,
+        fio: bool,
+        network: bool,
+        input: bool,
+    ) -> Result<Vec<u8>> {
         let mut archive = Archive::default();
         self.base(&mut archive)?;
         let mut programs = vec!["usr/sbin/e2fsck", "usr/sbin/mke2fs"];
@@ -275,7 +315,7 @@ impl Sources {
         self.programs(&mut archive, &programs)?;
         let mut wanted = vec!["xen-blkfront", "xen-netfront", "ext4", "crc32c_generic", "8021q"];
         wanted.extend(input.then_some("evdev"));
-        modules::put(&mut archive, modules::find(&self.linux, &wanted)?)?;
+        modules::put(&mut archive, modules::find(&self.root_of(linux)?, &wanted)?)?;
         archive.programs_from(scripts, "")?;
         archive.programs_from(&scripts.join("jobs"), "jobs")?;
         archive.finish()

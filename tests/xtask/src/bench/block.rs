@@ -123,6 +123,7 @@ pub const SCENARIO: Scenario = Scenario {
     nic: None,
     inputs: &[],
     fio: true,
+    newer_guests: false,
     outrigger: false,
     checks: &["measured"],
     timeout: Duration::from_secs(1800),

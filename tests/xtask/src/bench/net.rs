@@ -218,6 +218,7 @@ pub const SCENARIO: Scenario = Scenario {
     }),
     inputs: &[],
     fio: false,
+    newer_guests: false,
     outrigger: false,
     checks: &["prepared", "measured"],
     timeout: Duration::from_secs(3600),

@@ -46,6 +46,7 @@ const SCENARIO: Scenario = Scenario {
     }),
     inputs: &[],
     fio: true,
+    newer_guests: false,
     outrigger: false,
     checks: &[
         "block, no failure",

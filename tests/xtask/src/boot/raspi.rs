@@ -16,7 +16,7 @@ use outrigger::build::{DEFAULT_DEST, Request};
 use super::machine::{Board, escaped};
 use super::{Content, Disk, HostTools};
 use crate::image;
-use crate::initramfs::Sources;
+use crate::initramfs::{self, Linux, Sources};
 
 /// Where Dom0's kernel and ramdisk are put: clear of Xen, and of the device tree, which QEMU puts at 128 MiB.
 pub const MODULES: [u64; 2] = [0x1000_0000, 0x1400_0000];
@@ -24,30 +24,36 @@ pub const MODULES: [u64; 2] = [0x1000_0000, 0x1400_0000];
 /// Xen's arguments besides what the board's file says.
 pub const XEN_BOOTARGS: &str = "console=dtuart dtuart=/soc/serial@7e201000 dom0_mem=384M dom0_max_vcpus=1 xsm=dummy loglvl=info guest_loglvl=info";
 
-/// What QEMU does not model and Dom0's kernel touches while it starts, which ends in an abort. It disables more itself.
+/// What QEMU does not model and Dom0's kernel touches while it starts, which ends in an abort: nodes of the root, or of a bus
+/// below it, whose name is another in each version of Linux. QEMU disables more itself.
 const NOT_MODELLED: [&str; 14] = [
-    "/soc/interrupt-controller@7ef00100",
-    "/soc/clock@7ef00000",
-    "/soc/hdmi@7ef00700",
-    "/soc/hdmi@7ef05700",
-    "/soc/i2c@7ef04500",
-    "/soc/i2c@7ef09500",
-    "/soc/vec@7ec13000",
-    "/soc/hvs@7e400000",
-    "/soc/txp@7e004000",
-    "/soc/avs-monitor@7d5d2000",
-    "/gpu",
-    "/scb/gpu@7ec00000",
-    "/scb/pcie@7d500000",
-    "/scb/ethernet@7d580000",
+    "interrupt-controller@7ef00100",
+    "clock@7ef00000",
+    "hdmi@7ef00700",
+    "hdmi@7ef05700",
+    "i2c@7ef04500",
+    "i2c@7ef09500",
+    "vec@7ec13000",
+    "hvs@7e400000",
+    "txp@7e004000",
+    "avs-monitor@7d5d2000",
+    "gpu",
+    "gpu@7ec00000",
+    "pcie@7d500000",
+    "ethernet@7d580000",
 ];
 
-/// The board's device tree as mainline Linux has it, from Debian's kernel package.
-pub fn device_tree(sources: &Sources) -> Result<PathBuf> {
-    let packages = sources.linux.join("usr/lib");
-    let found = fs::read_dir(&packages)?
-        .filter_map(|entry| Some(entry.ok()?.path().join("broadcom/bcm2711-rpi-4-b.dtb")))
-        .find(|path| path.exists());
+/// The board's device tree as a mainline Linux has it, from Debian's kernel package: in a folder of its own, or since Linux 7
+/// beside the modules.
+pub fn device_tree(sources: &Sources, linux: Linux) -> Result<PathBuf> {
+    let packages = sources.root_of(linux)?.join("usr/lib");
+    let mut folders = initramfs::folders(&packages)?;
+    let modules = initramfs::folders(&packages.join("modules"))?;
+    folders.extend(modules.iter().map(|version| version.join("dtb")));
+    let mut trees = folders
+        .iter()
+        .map(|folder| folder.join("broadcom/bcm2711-rpi-4-b.dtb"));
+    let found = trees.find(|path| path.exists());
     found.with_context(|| format!("no device tree of the Raspberry Pi 4 in {}", packages.display()))
 }
 
@@ -55,12 +61,10 @@ pub fn device_tree(sources: &Sources) -> Result<PathBuf> {
 pub fn for_qemu(tree: &[u8]) -> Result<Vec<u8>> {
     let fdt = Fdt::new(tree).map_err(|error| anyhow!("the Raspberry Pi's device tree: {error}"))?;
     let mut tree = DeviceTree::from_fdt(&fdt);
-    for path in NOT_MODELLED {
-        let (parent, name) = path.rsplit_once('/').context("a path")?;
-        let mut names = parent.split('/').filter(|name| !name.is_empty());
-        let parent = names.try_fold(&mut tree.root, |node, name| node.child_mut(name));
-        if let Some(parent) = parent {
-            parent.remove_child(name);
+    for name in NOT_MODELLED {
+        tree.root.remove_child(name);
+        for bus in tree.root.children_mut() {
+            bus.remove_child(name);
         }
     }
     Ok(tree.to_dtb())

@@ -15,7 +15,7 @@ use super::machine::{self, Board, Kind, Machine, Medium, Software};
 use super::outcome::{Outcome, Verdict};
 use super::tools::HostTools;
 use super::{Backend, Scenario, Start, domains, linux_domain, medium, raspi, scenarios, tree};
-use crate::initramfs::{Archive, Sources};
+use crate::initramfs::{Archive, Linux, Sources};
 use crate::{dom0_program, fetch, image};
 
 const XEN_BOOTARGS: &str =
@@ -122,7 +122,7 @@ impl Runner {
             disks.push((*disk, image));
         }
         let medium = match scenario.start {
-            Start::Qemu | Start::RaspberryPi4 => None,
+            Start::Qemu | Start::RaspberryPi4(_) => None,
             Start::UBoot => Some(Medium {
                 firmware: fetch::U_BOOT.root()?.join("usr/lib/u-boot/qemu_arm64/u-boot.bin"),
                 disk: dir.join("medium.img"),
@@ -141,23 +141,35 @@ impl Runner {
             multi_core: additions.multi_core,
         };
         let base = dir.join("base.dtb");
-        match kind {
-            Kind::Virt => board.device_tree(&self.tools, &base)?,
-            Kind::RaspberryPi4 => drop(fs::copy(raspi::device_tree(&self.sources)?, &base)?),
+        match scenario.start {
+            Start::RaspberryPi4(linux) => drop(fs::copy(raspi::device_tree(&self.sources, linux)?, &base)?),
+            Start::Qemu | Start::UBoot => board.device_tree(&self.tools, &base)?,
         }
 
         let mut archive = Archive::default();
         let kernel = self.sources.kernel()?;
-        archive.file("images/linux", &fs::read(&kernel)?)?;
         let with_input = !scenario.inputs.is_empty();
-        let mut guest = self.sources.guest(
-            &self.scripts.join("guest"),
-            scenario.fio,
-            scenario.has_network(),
-            with_input,
-        )?;
-        guest.extend(Archive::of_programs(&additions.guest)?.finish()?);
-        archive.file("images/guest.cpio", &guest)?;
+        let mut guests = vec![(Linux::Stable, "linux", "guest")];
+        guests.extend(
+            scenario
+                .newer_guests
+                .then_some((Linux::Newer, "linux-newer", "guest-newer")),
+        );
+        for (linux, image, ramdisk) in guests {
+            archive.file(
+                &format!("images/{image}"),
+                &fs::read(self.sources.kernel_of(linux)?)?,
+            )?;
+            let mut guest = self.sources.guest(
+                linux,
+                &self.scripts.join("guest"),
+                scenario.fio,
+                scenario.has_network(),
+                with_input,
+            )?;
+            guest.extend(Archive::of_programs(&additions.guest)?.finish()?);
+            archive.file(&format!("images/{ramdisk}.cpio"), &guest)?;
+        }
         let named = || {
             self.scripts
                 .join("scenarios")

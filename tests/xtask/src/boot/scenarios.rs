@@ -113,6 +113,7 @@ const BLOCK: Scenario = Scenario {
     nic: None,
     inputs: &[],
     fio: false,
+    newer_guests: true,
     outrigger: false,
     checks: &[
         "guest created before its driver domain is ready",
@@ -138,6 +139,7 @@ const BLOCK: Scenario = Scenario {
 /// Every block of a whole disk, checked by fio.
 const BLOCK_FIO: Scenario = Scenario {
     name: "block-fio",
+    newer_guests: false,
     fio: true,
     checks: &[
         "driver domain ready",
@@ -174,6 +176,7 @@ const SOAK: Scenario = Scenario {
 /// The same of the network.
 const SOAK_NET: Scenario = Scenario {
     name: "restart-soak-net",
+    newer_guests: false,
     checks: &[
         "what is held after one failure",
         "driver domain ready",
@@ -189,6 +192,7 @@ const SOAK_NET: Scenario = Scenario {
 /// A network domain that fails under two guests, on a machine with the other interrupt controller.
 const RESTART_NET: Scenario = Scenario {
     name: "restart-net",
+    newer_guests: false,
     checks: &[
         "both driver domains ready",
         "files fetched through 50 failures of every kind",
@@ -240,6 +244,7 @@ start = ""#,
 /// A real U-Boot runs the boot script, and Dom0 starts the driver domain.
 const U_BOOT: Scenario = Scenario {
     name: "u-boot",
+    newer_guests: false,
     backend: Backend::DriverDomain(u_boot_machine!("dom0")),
     start: Start::UBoot,
     disks: &[SYSTEM_DISK],
@@ -267,6 +272,7 @@ const DOM0LESS: Scenario = Scenario {
 /// A driver domain dies altogether, a new one takes its place, and `outrigger reattach` plugs the guests in again.
 const REATTACH: Scenario = Scenario {
     name: "reattach",
+    newer_guests: false,
     outrigger: true,
     checks: &[
         "both driver domains ready",
@@ -308,6 +314,7 @@ devices = ["/virtio_mmio@a002e00"]
 /// What a user sees first.
 pub const DEMO: Scenario = Scenario {
     name: "demo",
+    newer_guests: false,
     backend: Backend::DriverDomain(DEMO_MACHINE),
     nic: Some(Nic {
         transport: 23,
@@ -330,6 +337,7 @@ pub const DEMO: Scenario = Scenario {
 /// Linux blkback in Dom0 instead of a driver domain: if this fails, the harness or the host is at fault.
 const STAND_IN: Scenario = Scenario {
     name: "stand-in",
+    newer_guests: false,
     backend: Backend::Linux,
     checks: &[
         "ext4 with known hashes",

@@ -26,7 +26,7 @@ pub struct Package {
 /// An apt of our own for one architecture and one release.
 pub struct Apt {
     dir: PathBuf,
-    codename: String,
+    suite: String,
 }
 
 impl Apt {
@@ -55,31 +55,35 @@ impl Apt {
         let mirror = Mirror::find(&targets, &host)?;
         let codename = match release {
             Release::Host => host,
-            Release::Trixie => "trixie".to_owned(),
+            Release::Trixie | Release::TrixieBackports => "trixie".to_owned(),
+        };
+        let backports = release == Release::TrixieBackports;
+        let suite = if backports {
+            format!("{codename}-backports")
+        } else {
+            codename.clone()
         };
 
-        let dir = cache::dir()?
-            .join("apt")
-            .join(format!("{architecture}-{codename}"));
+        let dir = cache::dir()?.join("apt").join(format!("{architecture}-{suite}"));
         for folder in ["etc/empty", "state/lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(dir.join(folder))?;
         }
         fs::write(dir.join("state/status"), "")?;
         fs::write(
             dir.join("etc/sources.list"),
-            mirror.sources(&architecture, &codename),
+            mirror.sources(&architecture, &codename, backports),
         )?;
         let host_settings = process::output(Command::new("apt-config").arg("dump"))?;
         fs::write(
             dir.join("etc/apt.conf"),
-            configuration(&dir, &architecture, &host_settings),
+            configuration(&dir, &architecture, &suite, &host_settings),
         )?;
-        Ok(Self { dir, codename })
+        Ok(Self { dir, suite })
     }
 
-    /// The release's code name.
-    pub fn codename(&self) -> &str {
-        &self.codename
+    /// The release's code name, and whether it is its backports.
+    pub fn suite(&self) -> &str {
+        &self.suite
     }
 
     /// Fetches the package lists.
@@ -154,12 +158,15 @@ impl Mirror {
         Ok(Self { archive, security })
     }
 
-    fn sources(&self, architecture: &str, codename: &str) -> String {
+    fn sources(&self, architecture: &str, codename: &str, backports: bool) -> String {
         let options = format!("[arch={architecture} signed-by={KEYRING}]");
         let mut sources = format!(
             "deb {options} {0} {codename} main\ndeb {options} {0} {codename}-updates main\n",
             self.archive
         );
+        if backports {
+            sources += &format!("deb {options} {} {codename}-backports main\n", self.archive);
+        }
         if let Some(security) = &self.security {
             sources += &format!("deb {options} {security} {codename}-security main\n");
         }
@@ -167,7 +174,8 @@ impl Mirror {
     }
 }
 
-fn configuration(dir: &Path, architecture: &str, host_settings: &str) -> String {
+/// `suite` is whose packages are preferred to newer ones of others.
+fn configuration(dir: &Path, architecture: &str, suite: &str, host_settings: &str) -> String {
     let dir = dir.display();
     // How the host reaches its mirror (proxies, retries, pinned addresses) holds for us too; nothing else does.
     let reach = [
@@ -195,6 +203,7 @@ Dir::State::status "{dir}/state/status";
 Dir::Cache "{dir}/cache";
 APT::Architecture "{architecture}";
 APT::Architectures {{ "{architecture}"; }};
+APT::Default-Release "{suite}";
 APT::Install-Recommends "false";
 APT::Sandbox::User "";
 Acquire::Languages "none";
@@ -258,6 +267,20 @@ mod tests {
     }
 
     #[test]
+    fn backports_are_asked_for_by_name() {
+        let mirror = Mirror::find("http://one.example/debian trixie\n", "trixie").unwrap();
+        let lines = |backports| mirror.sources("arm64", "trixie", backports).lines().count();
+        assert_eq!([lines(false), lines(true)], [3, 4]);
+        assert!(
+            mirror
+                .sources("arm64", "trixie", true)
+                .contains("/debian trixie-backports main\n")
+        );
+        let ours = configuration(Path::new("/c"), "arm64", "trixie-backports", "");
+        assert!(ours.contains("APT::Default-Release \"trixie-backports\";\n"));
+    }
+
+    #[test]
     fn only_debian_is_taken_for_debian() {
         assert_eq!(
             host_codename("ID=debian\nVERSION_CODENAME=\"bookworm\"\n").unwrap(),
@@ -281,7 +304,7 @@ mod tests {
     #[test]
     fn only_the_way_to_the_mirror_is_taken_from_the_host() {
         let host = "APT::Update::Post-Invoke:: \"rm -f /x\";\nAcquire::http::Proxy \"http://p.example\";\n";
-        let ours = configuration(Path::new("/c"), "arm64", host);
+        let ours = configuration(Path::new("/c"), "arm64", "trixie", host);
         assert!(ours.starts_with("Acquire::http::Proxy \"http://p.example\";\n"));
         assert!(!ours.contains("Post-Invoke"));
     }

@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::boot::{Board, HostTools, Kind};
-use crate::{fetch, image};
+use crate::{fetch, image, initramfs};
 
 /// The variables and what they name, fetched or made if need be.
-pub fn prepare() -> Result<[(&'static str, PathBuf); 5]> {
+pub fn prepare() -> Result<[(&'static str, PathBuf); 6]> {
     let dir = image::target_dir().join("inputs");
     fs::create_dir_all(&dir)?;
     let tools = HostTools::fetch()?;
     Ok([
         ("DTB_CORPUS", device_trees(&fetch::LINUX.root()?)?),
+        ("DTB_NEWER", newer_device_trees(&fetch::LINUX_NEWER.root()?)?),
         ("VIRT_DTB", virt(&tools, &dir.join("virt.dtb"))?),
         (
             "DTC",
@@ -38,6 +39,15 @@ pub fn device_trees(linux: &Path) -> Result<PathBuf> {
                 .is_some_and(|name| name.to_string_lossy().starts_with("linux-image-"))
         });
     found.with_context(|| format!("no device trees in {}", lib.display()))
+}
+
+/// The same since Linux 7, which has them beside its modules.
+fn newer_device_trees(linux: &Path) -> Result<PathBuf> {
+    let versions = initramfs::folders(&linux.join("usr/lib/modules"))?;
+    let mut found = versions.iter().map(|version| version.join("dtb"));
+    found
+        .find(|folder| folder.is_dir())
+        .with_context(|| format!("no device trees in {}", linux.display()))
 }
 
 /// The device tree of QEMU's `virt` board with nothing added.

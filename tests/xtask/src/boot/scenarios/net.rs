@@ -51,6 +51,7 @@ pub const NET: Scenario = Scenario {
     }),
     inputs: &[],
     fio: false,
+    newer_guests: true,
     outrigger: false,
     checks: &[
         "both driver domains ready",
@@ -76,6 +77,7 @@ pub const LAN: Scenario = Scenario {
     }),
     inputs: &[],
     fio: false,
+    newer_guests: false,
     outrigger: false,
     checks: &[
         "the driver domain and eight guests",
