@@ -28,6 +28,7 @@ const MAY_NAME: [(&str, &[&str]); 10] = [
             "kernel/ring",
             "devices/api",
             "devices/bus",
+            "devices/pci",
             "devices/virtio",
         ],
     ),
@@ -55,8 +56,8 @@ const IMAGE_MAY_NAME: [&str; 2] = ["kernel/core", "devices/*"];
 /// also try its backend on the drivers that the image names.
 const TESTS_MAY_NAME: [&str; 2] = ["devices/*-model", "devices/api"];
 
-/// What models of devices stand on: the memory that they reach.
-const MODELS_NAME: &str = "devices/bus-model";
+/// What models of devices stand on: the memory that they reach, and the bus that they are on.
+const MODELS_NAME: [&str; 2] = ["devices/bus-model", "devices/pci-model"];
 
 /// The crates of the workspace name only what they may.
 pub fn check(repository: &Repository, faults: &mut Faults) -> Result<String> {
@@ -100,7 +101,7 @@ fn judge(
     let among = |patterns: &[&str]| patterns.iter().any(|pattern| fits(pattern, named));
     let dev = dependency.kind.as_deref() == Some("dev");
     let is_model = fits("devices/*-model", named);
-    if (named == room && dev) || (named == MODELS_NAME && fits("devices/*-model", room)) {
+    if (named == room && dev) || (MODELS_NAME.contains(&named) && fits("devices/*-model", room)) {
         return Ok(());
     }
     // `domains/*` and `devices/*` fit more than is meant.
@@ -246,6 +247,9 @@ mod tests {
             ("devices/virtio-blk", "devices/virtio-model", None, false),
             ("devices/virtio-blk", "devices/virtio-model", Some("dev"), true),
             ("devices/virtio-model", "devices/bus-model", None, true),
+            ("devices/nvme-model", "devices/pci-model", None, true),
+            ("devices/nvme", "devices/pci", None, true),
+            ("devices/nvme", "devices/pci-model", None, false),
             ("devices/virtio-model", "devices/nvme-model", None, false),
             ("devices/virtio-blk", "devices/bus-model", None, false),
             ("devices/virtio-blk", "kernel/core", Some("dev"), false),
