@@ -4,7 +4,7 @@
 use outrigger_devices::GsoKind;
 use outrigger_netif::{Extra, Gso, TxRequest};
 use outrigger_xen::fake::Limits;
-use outrigger_xen::{Access, Wake};
+use outrigger_xen::{Access, IrqSet, Wake};
 
 use crate::frames::{BROADCAST, PEER, blank, mac, tcp, udp};
 use crate::guest::{EXTRA, Guest, MORE, Options};
@@ -66,7 +66,7 @@ fn all_fair(rows: &[Option<String>]) {
 fn turn(world: &World) {
     world.net.turn(Wake {
         events: true,
-        devices: 1,
+        devices: IrqSet::of(0),
         timer: false,
     });
 }
