@@ -212,7 +212,9 @@ vectors:
 // The watchdog's timer: another tick without a sign of life from the loop. x0 = vector; x0, x1 are saved.
 // outrigger_watchdog (arch/aarch64/watchdog.rs): +0 ticks so far, +8 ticks that are too many, +16 timer counts a tick,
 // +24 GICC base, or 0 for the system registers of a GICv3, +32 in images for tests: where to go on, once, instead of where
-// the program was.
+// the program was. +40 the count at the first tick, +48 the time that others had had by then, +56 Xen's account of that time
+// (struct vcpu_runstate_info) or 0, +64 counts a nanosecond, 32.32 fixed point, +72 counts of our own since the first tick that
+// are too many.
 tick:
     stp     x2, x3, [sp, #16]
     stp     x4, x5, [sp, #32]
@@ -242,14 +244,36 @@ tick:
     isb
 2:  ldr     x3, [x1, #32]
     cbnz    x3, 3f
+    ldr     x5, [x1, #56]
+    cbz     x5, 4f
+    ldr     x2, [x5, #24]           // time[RUNSTATE_runnable] and time[RUNSTATE_offline], in nanoseconds: Xen writes them
+    ldr     x5, [x5, #40]           // when it gives the processor away and back, so not now
+    add     x5, x5, x2
+4:  mrs     x2, cntvct_el0
     ldr     x3, [x1]
-    add     x3, x3, #1
+    cbnz    x3, 5f
+    stp     x2, x5, [x1, #40]
+5:  add     x3, x3, #1
     str     x3, [x1]
     ldr     x4, [x1, #8]
     cmp     x3, x4
+    b.lo    6f
+    ldp     x3, x4, [x1, #40]       // enough ticks: how much of the time since the first was our own?
+    sub     x2, x2, x3
+    sub     x5, x5, x4
+    ldr     x4, [x1, #64]
+    mul     x3, x5, x4
+    umulh   x4, x5, x4
+    extr    x3, x4, x3, #32
+    sub     x2, x2, x3
+    ldr     x4, [x1, #72]
+    cmp     x2, x4
+    b.lt    6f
     ldp     x4, x5, [sp, #32]
     ldp     x2, x3, [sp, #16]
-    b.hs    dump
+    b       dump
+6:  ldp     x4, x5, [sp, #32]
+    ldp     x2, x3, [sp, #16]
     ldp     x0, x1, [sp]
     add     sp, sp, #288
     eret

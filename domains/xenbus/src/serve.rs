@@ -88,6 +88,7 @@ pub fn serve<P: SharedPages, H: Host<P> + EventChannels>(
         }
         look |= control.is_poked() || control.next_deadline().is_some_and(|at| at <= host.now());
         if look {
+            host.still_alive();
             let _ = poll_once(control_plane.as_mut());
             look = store.poll();
         }

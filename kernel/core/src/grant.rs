@@ -137,7 +137,7 @@ impl Grants {
         let mut window = window.borrow_mut();
         let mut slots = slots.peekable();
         while slots.peek().is_some() {
-            // A guest that goes gives back some thousand pages at once, each with work in Xen; the loop has its end.
+            // Each page is work in Xen; the loop has its end.
             current::alive();
             let mut count = 0;
             for (unmap, slot) in unmaps.iter_mut().zip(&mut slots) {
@@ -249,6 +249,8 @@ impl Grants {
         let mut window = self.dma.borrow_mut();
         let base = window.address(0);
         for requests in requests.chunks(BATCH) {
+            // As many as a guest may ask for in a turn; the loop has its end.
+            current::alive();
             // Claimed pages need no hypercall; what they were waits in `out`, at its place, with the others' to come.
             let first = out.len();
             let (mut count, mut exhausted) = (0, false);
@@ -312,6 +314,7 @@ impl Grants {
         assert_eq!(ops.len(), results.len(), "one result an operation");
         let mut copies = self.copies.borrow_mut();
         for (ops, results) in ops.chunks(BATCH).zip(results.chunks_mut(BATCH)) {
+            current::alive();
             let copies = &mut copies[..ops.len()];
             for (copy, op) in copies.iter_mut().zip(ops) {
                 *copy = GnttabCopy {

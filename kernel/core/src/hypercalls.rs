@@ -15,7 +15,10 @@ use xen_unikernel_abi::memory::{
     XenAddToPhysmap, XenMemoryReservation,
 };
 use xen_unikernel_abi::sched::{SCHEDOP_shutdown, SCHEDOP_yield, SchedShutdown};
-use xen_unikernel_abi::vcpu::{VCPUOP_register_vcpu_info, VcpuRegisterVcpuInfo};
+use xen_unikernel_abi::vcpu::{
+    VCPUOP_register_runstate_memory_area, VCPUOP_register_vcpu_info, VcpuRegisterRunstateMemoryArea,
+    VcpuRegisterVcpuInfo,
+};
 use xen_unikernel_abi::xen::{
     __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op, __HYPERVISOR_hvm_op, __HYPERVISOR_memory_op,
     __HYPERVISOR_sched_op, __HYPERVISOR_vcpu_op, DOMID_SELF,
@@ -165,15 +168,19 @@ pub(crate) fn register_vcpu_info(mfn: u64, offset: u32) -> Result<(), Errno> {
         offset,
         ..Default::default()
     };
-    let args = [
-        u64::from(VCPUOP_register_vcpu_info),
-        0,
-        from_mut(&mut info) as u64,
-        0,
-        0,
-    ];
-    // SAFETY: the structure lives during the call; the page it names is given to Xen for good by the caller, who has it as
-    // shared pages.
+    vcpu_op(VCPUOP_register_vcpu_info, &mut info)
+}
+
+/// Has Xen keep processor 0's time accounts (`struct vcpu_runstate_info`) at the virtual address `addr`.
+pub(crate) fn register_runstate(addr: u64) -> Result<(), Errno> {
+    let mut area = VcpuRegisterRunstateMemoryArea { addr };
+    vcpu_op(VCPUOP_register_runstate_memory_area, &mut area)
+}
+
+fn vcpu_op<T>(op: u32, argument: &mut T) -> Result<(), Errno> {
+    let args = [u64::from(op), 0, from_mut(argument) as u64, 0, 0];
+    // SAFETY: both callers pair the operation with its structure, which lives during the call; the page that it names is given to
+    // Xen for good by their callers, who have it as shared pages.
     let result = unsafe { hypercall(__HYPERVISOR_vcpu_op, args) };
     if result < 0 { Err(Errno(result)) } else { Ok(()) }
 }

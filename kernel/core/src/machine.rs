@@ -13,6 +13,7 @@ use outrigger_ring::SharedPages;
 use outrigger_xen::xenstore::{XenStore, poll_once};
 use outrigger_xen::{Clock, Cpu, DomId, Ended, EventChannels, GrantRef, Instant, PAGE_SIZE, Port};
 use xen_unikernel_abi::memory::{XENMAPSPACE_grant_table, XENMAPSPACE_shared_info};
+use xen_unikernel_abi::vcpu::VcpuRunstateInfo;
 
 use crate::event::{self, Events};
 use crate::grant::Grants;
@@ -22,6 +23,9 @@ use crate::survivors::records::Records;
 use crate::{Pool, Processor, Registers, Shared, Xen, arch, console, hypercalls, restart, survivors};
 
 const DOM0: DomId = DomId(0);
+
+/// Where Xen's account of our time lies in the page of `vcpu_info`, which is shorter.
+const RUNSTATE: usize = 1024;
 
 /// A passed-through device, found in the image's own device tree.
 #[derive(Debug)]
@@ -165,6 +169,14 @@ pub(crate) fn start(device_tree: usize, is_first_life: bool) -> ! {
         if let Err(errno) = hypercalls::register_vcpu_info(vcpu_info.gfn(), 0) {
             restart::stop(format_args!("Xen does not take our vcpu_info: {errno:?}"));
         }
+    }
+    // Behind `vcpu_info`, in the page that is Xen's for good. In each life: an earlier image may not have done it.
+    let runstate = vcpu_info.part(RUNSTATE, size_of::<VcpuRunstateInfo>()).address();
+    match hypercalls::register_runstate(runstate as u64) {
+        Ok(()) => arch::current::account(runstate),
+        Err(errno) => warn!(
+            "Xen does not say how much time others have had: {errno:?}; the watchdog counts it as ours"
+        ),
     }
     // SAFETY: shown there in the first life, for good, and mapped in stage 1 with the whole window.
     let [shared_info, own_grants] =

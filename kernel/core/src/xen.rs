@@ -101,7 +101,9 @@ impl Survivors for Xen {
     type Record = Shared;
 
     fn keep(&self, key: Key, len: usize) -> Option<Shared> {
+        self.still_alive();
         let place = self.records.make(key, len)?;
+        self.still_alive();
         #[cfg(feature = "crash-points")]
         crate::crash::begin();
         Some(self.memory.part(place.start, place.len()))

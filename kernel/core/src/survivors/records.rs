@@ -24,6 +24,20 @@ fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
     one.start < other.end && other.start < one.end
 }
 
+/// Where the lowest gap of `len` bytes begins between places that do not overlap, below `end`. Each step passes a place, and most
+/// steps many: a connection waits for this.
+fn lowest_gap(taken: &[Range<usize>], len: usize, end: usize) -> Option<usize> {
+    let mut start = HEAP;
+    loop {
+        let gap = start..start.checked_add(len).filter(|behind| *behind <= end)?;
+        let in_the_way = taken.iter().filter(|place| overlap(&gap, place));
+        match in_the_way.map(|place| place.end).max() {
+            Some(behind) => start = behind,
+            None => return Some(start),
+        }
+    }
+}
+
 /// What the directory says cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unsound;
@@ -98,14 +112,8 @@ impl<P: SharedPages> Records<P> {
         self.forget(key);
         let free = (0..ENTRIES).find(|entry| self.entry(*entry).is_none())?;
         let len = len.checked_next_multiple_of(8)?;
-        // Right behind another one, or at the very start: the lowest place that is free.
         let taken: Vec<Range<usize>> = self.sound().map(|found| found.2).collect();
-        let is_free = |start: &usize| {
-            let place = *start..*start + len;
-            place.end <= self.memory.len() && !taken.iter().any(|other| overlap(&place, other))
-        };
-        let starts = taken.iter().map(|place| place.end).chain([HEAP]);
-        let start = starts.filter(is_free).min()?;
+        let start = lowest_gap(&taken, len, self.memory.len())?;
         (start..start + len)
             .step_by(8)
             .for_each(|at| self.memory.store_u64(at, 0));

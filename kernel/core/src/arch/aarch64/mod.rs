@@ -21,7 +21,7 @@ pub(crate) use entry::{replace, restart};
 pub(crate) use hypercall::hypercall;
 pub(crate) use machine::{describe, facts};
 pub use processor::Processor;
-pub(crate) use watchdog::alive;
+pub(crate) use watchdog::{account, alive};
 
 /// Interrupts that a device tree calls "shared peripheral" start here.
 const SPI_BASE: u32 = 32;

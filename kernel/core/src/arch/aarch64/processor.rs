@@ -36,7 +36,7 @@ impl Processor {
         let devices = Lines::new(&gic, facts);
         gic.enable(events, Trigger::Level, Priority::High);
         gic.enable(timer::INTERRUPT, Trigger::Level, Priority::Timer);
-        watchdog::prepare(timer.counts(watchdog::TICK_NS), gic.cpu_interface());
+        watchdog::prepare(&timer, gic.cpu_interface());
         Self {
             gic,
             timer,

@@ -50,6 +50,11 @@ impl Timer {
         isb(barrier::SY);
     }
 
+    /// Counts a nanosecond, 32.32 fixed point.
+    pub(crate) fn ticks_per_ns(&self) -> u64 {
+        self.ticks_per_ns
+    }
+
     /// Counts in `ns` nanoseconds.
     pub(crate) fn counts(&self, ns: u64) -> u64 {
         ((u128::from(ns) * u128::from(self.ticks_per_ns)) >> 32) as u64
