@@ -5,11 +5,13 @@
 //! stands in the constant too, so that a check that was never reached counts as failed. What a guest does is a job,
 //! `tests/boot/guest/jobs/JOB`.
 
+mod cores;
 mod net;
 mod raspberry_pi;
 
 use std::time::Duration;
 
+use cores::{CORES, CORES_GICV3, STOLEN_TIME, STOLEN_TIME_GICV3};
 use net::{LAN, NET, NET_NAT};
 use raspberry_pi::{RASPBERRY_PI_4, RASPBERRY_PI_4_BOTH};
 
@@ -28,6 +30,10 @@ pub const ALL: &[Scenario] = &[
     DOM0LESS,
     REATTACH,
     UPDATE,
+    CORES,
+    CORES_GICV3,
+    STOLEN_TIME,
+    STOLEN_TIME_GICV3,
     RASPBERRY_PI_4,
     RASPBERRY_PI_4_BOTH,
     DEMO,
@@ -47,6 +53,10 @@ pub const TESTED: &[Scenario] = &[
     DOM0LESS,
     REATTACH,
     UPDATE,
+    CORES,
+    CORES_GICV3,
+    STOLEN_TIME,
+    STOLEN_TIME_GICV3,
     RASPBERRY_PI_4,
     RASPBERRY_PI_4_BOTH,
 ];
@@ -105,6 +115,7 @@ const BLOCK: Scenario = Scenario {
     start: Start::Qemu,
     disks: &[SYSTEM_DISK, WHOLE_DISK],
     gic: 2,
+    multi_core: false,
     nic: None,
     fio: false,
     outrigger: false,

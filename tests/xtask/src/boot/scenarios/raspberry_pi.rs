@@ -45,6 +45,7 @@ pub const RASPBERRY_PI_4: Scenario = Scenario {
     start: Start::RaspberryPi4,
     disks: &[SD_CARD],
     gic: 2,
+    multi_core: false,
     nic: None,
     fio: false,
     outrigger: false,
