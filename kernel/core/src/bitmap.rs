@@ -92,5 +92,5 @@ impl<P: AtomicWords> Bitmap<P> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

@@ -93,7 +93,7 @@ kernel = "/images/linux$GUEST_LINUX"
 ramdisk = "/images/guest$GUEST_LINUX.cpio"
 memory = $guest_mib
 vcpus = ${GUEST_VCPUS:-1}
-extra = "console=hvc0 cma=0 loglevel=5 job=$guest_job token=$TOKEN blkfront=$GUEST_BLKFRONT"
+extra = "console=hvc0 cma=0 loglevel=5 watchdog_thresh=60 job=$guest_job token=$TOKEN blkfront=$GUEST_BLKFRONT"
 disk = [ $guest_disks ]
 vif = [ ${GUEST_VIF:+"'$GUEST_VIF'"} ]
 vkb = [ ${GUEST_VKB:+"'$GUEST_VKB'"} ]

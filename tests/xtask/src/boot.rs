@@ -3,6 +3,7 @@
 mod console;
 mod disk;
 mod domains;
+mod judge;
 mod linux_domain;
 mod machine;
 mod medium;
@@ -10,6 +11,7 @@ mod outcome;
 mod raspi;
 mod run;
 mod scenarios;
+mod theft;
 mod tools;
 mod tree;
 
@@ -41,6 +43,8 @@ pub struct Scenario {
     pub disks: &'static [Disk],
     /// The version of the machine's interrupt controller, 2 or 3.
     pub gic: u8,
+    /// Whether the machine has two processors, each a thread of the host's, and the host's time.
+    pub multi_core: bool,
     /// The machine's network card, if it has one. Then there is iperf3 in Dom0 and in the guests' ramdisk.
     pub nic: Option<Nic>,
     /// The machine's keyboards, pointers and touch screens. If there are any, guests have the module that lets programs read

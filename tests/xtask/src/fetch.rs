@@ -88,6 +88,7 @@ pub const XEN: PackageSet = PackageSet {
         "busybox-static",
         "e2fsprogs",
         "fio",
+        "ioping",
         "iperf3",
         "iproute2",
     ],

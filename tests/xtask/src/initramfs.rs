@@ -293,8 +293,8 @@ impl Sources {
         modules::find(&self.linux, &[&wanted, device].concat())
     }
 
-    /// A stock guest: Debian's kernel modules, busybox, e2fsprogs, fio if `fio`, iperf3 and what XDP needs if `network`, what
-    /// lets programs read keyboards if `input`, and `scripts` at its root.
+    /// A stock guest: Debian's kernel modules, busybox, e2fsprogs, ioping, fio if `fio`, iperf3 and what XDP needs if `network`,
+    /// what lets programs read keyboards if `input`, and `scripts` at its root.
     pub fn guest(
         &self,
         linux: Linux,
@@ -305,7 +305,7 @@ impl Sources {
     ) -> Result<Vec<u8>> {
         let mut archive = Archive::default();
         self.base(&mut archive)?;
-        let mut programs = vec!["usr/sbin/e2fsck", "usr/sbin/mke2fs"];
+        let mut programs = vec!["usr/sbin/e2fsck", "usr/sbin/mke2fs", "usr/bin/ioping"];
         programs.extend(fio.then_some("usr/bin/fio"));
         if network {
             programs.extend([IPERF3, LIBGCC, IP]);

@@ -44,10 +44,17 @@ fn host() -> Result<(usize, usize)> {
     })
 }
 
-/// Lets loom try every interleaving of the two ends of a ring, and of a driver and its device.
+/// Lets loom try every interleaving of the two ends of a ring, of a driver and its device, and of Xen and who takes its events.
 fn models() -> Result<(usize, usize)> {
     eprintln!("test: wake-up protocols under loom");
-    let packages = ["-p", "outrigger-ring", "-p", "outrigger-virtio"];
+    let packages = [
+        "-p",
+        "outrigger-core",
+        "-p",
+        "outrigger-ring",
+        "-p",
+        "outrigger-virtio",
+    ];
     let arguments = [&["--release", "--test", "loom"], &packages[..]].concat();
     cargo_test("loom", &arguments, |cargo| {
         // Other flags, so another folder: or everything would be built again, here and after it.

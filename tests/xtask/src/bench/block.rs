@@ -120,6 +120,7 @@ pub const SCENARIO: Scenario = Scenario {
     disks: &[NULL],
     start: Start::Qemu,
     gic: 2,
+    multi_core: false,
     nic: None,
     inputs: &[],
     fio: true,

@@ -211,6 +211,7 @@ pub const SCENARIO: Scenario = Scenario {
     disks: &[],
     start: Start::Qemu,
     gic: 2,
+    multi_core: false,
     nic: Some(Nic {
         transport: 23,
         wire: Wire::Dom0,

@@ -89,6 +89,15 @@ pub fn compared(title: &str, figures: &Three<Figure>, text: impl Fn(f64) -> Stri
     ]
 }
 
+/// The row of a figure of ours alone.
+pub fn own_row(title: &str, figure: Figure, unit: &str) -> Row {
+    vec![
+        title.to_owned(),
+        format!("{} {unit}", number(figure.mean)),
+        format!("{:.1} %", figure.spread * 100.0),
+    ]
+}
+
 /// The row of something of ours that has a bound.
 pub fn bounded(title: &str, is: f64, most: f64, unit: &str) -> Row {
     vec![

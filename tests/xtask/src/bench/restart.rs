@@ -39,6 +39,7 @@ const SCENARIO: Scenario = Scenario {
     }],
     start: Start::Qemu,
     gic: 2,
+    multi_core: false,
     nic: Some(Nic {
         transport: 23,
         wire: Wire::Dom0,

@@ -125,7 +125,7 @@ pub fn alarm(line: &Line) -> Option<&'static str> {
 }
 
 /// What a scenario says to the harness, by a line that begins with the run's token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Report {
     /// A check succeeded.
     Pass(String),
@@ -137,6 +137,14 @@ pub enum Report {
     Monitor(String),
     /// The same, in QEMU's machine protocol: one JSON object.
     Qmp(String),
+    /// Begins a window in which the processors' time is watched; some of it is stolen if so.
+    Window(bool),
+    /// The window ends.
+    Closed,
+    /// The longest wait in the last window, in ms; the check that it is for.
+    Longest(u64, String),
+    /// Rates in the last window but one and in the last one, in pairs; the check that they are for.
+    Kept(Vec<f64>, String),
     /// The scenario is through.
     End,
     /// Anything else: said for the reader of the log, or for Dom0.
@@ -160,6 +168,17 @@ pub fn report(line: &Line, token: &str) -> Option<Report> {
         "fail" if judge => Report::Fail(rest),
         "monitor" if judge => Report::Monitor(rest),
         "qmp" if judge => Report::Qmp(rest),
+        "window" if judge && rest == "end" => Report::Closed,
+        "window" if judge => Report::Window(rest == "stolen"),
+        "longest" if judge => {
+            let (ms, check) = rest.split_once(' ')?;
+            Report::Longest(ms.parse().ok()?, check.to_owned())
+        }
+        "kept" if judge => {
+            let (rates, check) = rest.split_once(" of ")?;
+            let rates: Option<_> = rates.split(' ').map(|rate| rate.parse().ok()).collect();
+            Report::Kept(rates?, check.to_owned())
+        }
         "end" if judge => Report::End,
         "value" => {
             let (name, value) = rest.split_once(' ').unwrap_or((&rest, ""));

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use super::console::{self, Event, Line};
 use super::disk::{Content, Disk};
+use super::theft::{Thief, Time, Watch};
 use super::tools::HostTools;
 use super::tree::Module;
 use super::{Input, Nic, Wire, raspi};
@@ -140,6 +141,8 @@ impl Board {
         qemu.args(["-global", "virtio-mmio.force-legacy=false"]);
         if self.multi_core {
             qemu.args(["-smp", "2", "-accel", "tcg,thread=multi"]);
+            // Their threads are called so that they can be found.
+            qemu.args(["-name", "outrigger,debug-threads=on"]);
         } else {
             let sleep = if self.skip_idle { "off" } else { "on" };
             qemu.args(["-smp", "1", "-icount", &format!("shift=2,sleep={sleep}")]);
@@ -230,6 +233,8 @@ pub struct Machine {
     monitor: TcpStream,
     /// The monitor that speaks QMP.
     qmp: TcpStream,
+    thief: Option<Thief>,
+    watch: Option<Watch>,
     guest_errors: PathBuf,
     guest_errors_read: usize,
     consoles_open: usize,
@@ -313,6 +318,8 @@ impl Machine {
             events,
             monitor,
             qmp,
+            thief: None,
+            watch: None,
             guest_errors,
             guest_errors_read: 0,
             consoles_open: 4,
@@ -365,6 +372,20 @@ impl Machine {
             .context("QEMU's monitor is gone")
     }
 
+    /// From now on it is watched what the processors get of the host's time, and if `steal` some of it is taken from them.
+    pub fn begin_window(&mut self, steal: bool) -> Result<()> {
+        let qemu = self.qemu.id();
+        self.watch = Some(Watch::start(qemu)?);
+        self.thief = steal.then(|| Thief::start(qemu)).transpose()?;
+        Ok(())
+    }
+
+    /// Ends that, and tells what they got.
+    pub fn end_window(&mut self) -> Result<Time> {
+        self.thief = None;
+        self.watch.take().context("no window was begun")?.end()
+    }
+
     fn next_guest_error(&mut self) -> Option<Line> {
         let written = fs::read(&self.guest_errors).ok()?;
         let new = written.get(self.guest_errors_read..)?;
@@ -379,6 +400,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
+        self.thief = None;
         end(&mut self.qemu);
     }
 }

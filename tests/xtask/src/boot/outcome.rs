@@ -1,6 +1,7 @@
 //! What came of a run.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,6 +43,20 @@ impl Outcome {
             1
         } else {
             failed
+        }
+    }
+
+    /// A check was reported on, after those lines.
+    pub(super) fn judge(&mut self, check: String, well: bool, last: &mut Vec<String>) {
+        if well {
+            let verdict = self.checks.entry(check).or_insert(Verdict::Missing);
+            if *verdict == Verdict::Missing {
+                *verdict = Verdict::Passed;
+            }
+            last.clear();
+        } else {
+            self.failures.push((check.clone(), mem::take(last)));
+            self.checks.insert(check, Verdict::Failed);
         }
     }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use super::console::{self, Line, Report};
 use super::machine::{self, Board, Kind, Machine, Medium, Software};
 use super::outcome::{Outcome, Verdict};
 use super::tools::HostTools;
-use super::{Backend, Scenario, Start, domains, linux_domain, medium, raspi, scenarios, tree};
+use super::{Backend, Scenario, Start, domains, judge, linux_domain, medium, raspi, scenarios, tree};
 use crate::initramfs::{Archive, Linux, Sources};
 use crate::{dom0_program, fetch, image};
 
@@ -44,8 +43,6 @@ pub struct Additions {
     pub guest: Vec<(String, Vec<u8>)>,
     /// Whether the machine's clock skips time in which all of it waits: for figures that repeat.
     pub skip_idle: bool,
-    /// Whether the machine has two processors and the host's time.
-    pub multi_core: bool,
     /// RAM of the machine in MiB, if it is not the usual.
     pub memory_mib: Option<u32>,
     /// The folder of the driver domains' images in the target folder, if it is not the usual.
@@ -138,7 +135,7 @@ impl Runner {
             disks,
             medium,
             skip_idle: additions.skip_idle,
-            multi_core: additions.multi_core,
+            multi_core: scenario.multi_core,
         };
         let base = dir.join("base.dtb");
         match scenario.start {
@@ -284,6 +281,7 @@ fn watch(mut machine: Machine, scenario: &Scenario, token: &str, log: &Path, sho
         last: Vec::new(),
         show,
     };
+    let mut windows = Vec::new();
     loop {
         let left = scenario.timeout.saturating_sub(machine.age());
         let Some(line) = machine.next_line(left) else {
@@ -309,22 +307,25 @@ fn watch(mut machine: Machine, scenario: &Scenario, token: &str, log: &Path, sho
             break;
         }
         match console::report(&line, token) {
-            Some(Report::Pass(check)) => {
-                let verdict = outcome.checks.entry(check).or_insert(Verdict::Missing);
-                if *verdict == Verdict::Missing {
-                    *verdict = Verdict::Passed;
-                }
-                lines.last.clear();
-            }
-            Some(Report::Fail(check)) => {
-                outcome.failures.push((check.clone(), mem::take(&mut lines.last)));
-                outcome.checks.insert(check, Verdict::Failed);
-            }
+            Some(Report::Pass(check)) => outcome.judge(check, true, &mut lines.last),
+            Some(Report::Fail(check)) => outcome.judge(check, false, &mut lines.last),
             Some(Report::Value(name, value)) => {
                 outcome.values.insert(name, value);
             }
             Some(Report::Monitor(command)) => machine.monitor(&command)?,
             Some(Report::Qmp(command)) => machine.qmp(&command)?,
+            Some(Report::Window(steal)) => machine.begin_window(steal)?,
+            Some(Report::Closed) => windows.push(machine.end_window()?),
+            Some(Report::Longest(ms, check)) => {
+                let (well, text) = judge::longest(ms, &windows);
+                outcome.values.insert(format!("{check}: longest wait"), text);
+                outcome.judge(check, well, &mut lines.last);
+            }
+            Some(Report::Kept(rates, check)) => {
+                let (well, text) = judge::kept(&rates, &windows);
+                outcome.values.insert(format!("{check}: kept"), text);
+                outcome.judge(check, well, &mut lines.last);
+            }
             Some(Report::End) => break,
             Some(Report::Remark(_)) | None => {}
         }

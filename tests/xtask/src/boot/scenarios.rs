@@ -5,12 +5,14 @@
 //! stands in the constant too, so that a check that was never reached counts as failed. What a guest does is a job,
 //! `tests/boot/guest/jobs/JOB`.
 
+mod cores;
 mod input;
 mod net;
 mod raspberry_pi;
 
 use std::time::Duration;
 
+use cores::{CORES, CORES_GICV3, STOLEN_TIME, STOLEN_TIME_GICV3};
 use input::INPUT;
 use net::{LAN, NET, NET_NAT};
 use raspberry_pi::{RASPBERRY_PI_4, RASPBERRY_PI_4_BOTH};
@@ -31,6 +33,10 @@ pub const ALL: &[Scenario] = &[
     REATTACH,
     UPDATE,
     INPUT,
+    CORES,
+    CORES_GICV3,
+    STOLEN_TIME,
+    STOLEN_TIME_GICV3,
     RASPBERRY_PI_4,
     RASPBERRY_PI_4_BOTH,
     DEMO,
@@ -51,6 +57,10 @@ pub const TESTED: &[Scenario] = &[
     REATTACH,
     UPDATE,
     INPUT,
+    CORES,
+    CORES_GICV3,
+    STOLEN_TIME,
+    STOLEN_TIME_GICV3,
     RASPBERRY_PI_4,
     RASPBERRY_PI_4_BOTH,
 ];
@@ -110,6 +120,7 @@ const BLOCK: Scenario = Scenario {
     start: Start::Qemu,
     disks: &[SYSTEM_DISK, WHOLE_DISK],
     gic: 2,
+    multi_core: false,
     nic: None,
     inputs: &[],
     fio: false,

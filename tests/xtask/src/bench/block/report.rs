@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use super::super::figures::Figure;
 use super::super::page::{
-    Facts, Goal, HEADS, Row, at_rest, bounded, compared, fine, number, provenance, size, table, value,
-    verdict,
+    Facts, Goal, HEADS, Row, at_rest, bounded, compared, fine, number, own_row, provenance, size, table,
+    value, verdict,
 };
 use super::super::peer::Three;
 use super::figures::{Job, Round, Run, Told};
@@ -102,6 +102,15 @@ pub fn throughput(runs: &Three<Run>) -> Result<Vec<Row>> {
         Ok(compared(&job.title, &main, text, goal))
     };
     runs.ours.jobs.iter().map(|(job, _)| row(job)).collect()
+}
+
+/// The same of ours alone, and its spread.
+pub fn own(run: &Run) -> Vec<Row> {
+    let row = |(job, rounds): &(Job, Vec<Round>)| {
+        let figure = Figure::of(rounds, |round| main_value(job, round));
+        own_row(&job.title, figure, unit(job))
+    };
+    run.jobs.iter().map(row).collect()
 }
 
 fn rounds<'a>(runs: &'a Three<Run>, job: &Job) -> Result<Three<&'a [Round]>> {

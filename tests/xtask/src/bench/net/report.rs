@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::super::figures::Figure;
 use super::super::page::{
-    Facts, Goal, HEADS, Row, at_rest, compared, fine, number, provenance, size, table, verdict,
+    Facts, Goal, HEADS, Row, at_rest, compared, fine, number, own_row, provenance, size, table, verdict,
 };
 use super::super::peer::Three;
 use super::figures::{Job, Kind, Round, Run};
@@ -90,6 +90,15 @@ pub fn compare(runs: &Three<Run>, image: &Path, facts: &Facts) -> Result<String>
 pub fn throughput(runs: &Three<Run>) -> Result<Vec<Row>> {
     let row = |job: &Job| Ok(against_linux(*job, &measured(runs, job)?));
     runs.ours.jobs.iter().map(|(job, _)| row(job)).collect()
+}
+
+/// The same of ours alone, and its spread.
+pub fn own(run: &Run) -> Vec<Row> {
+    let row = |(job, rounds): &(Job, Vec<Round>)| {
+        let figure = Figure::of(rounds, |round| value(*job, round));
+        own_row(job.title, figure, unit(*job))
+    };
+    run.jobs.iter().map(row).collect()
 }
 
 type Measured<'a> = Three<(&'a Run, &'a [Round])>;

@@ -41,8 +41,10 @@ pub const INPUT: Scenario = Scenario {
     start: Start::Qemu,
     disks: &[],
     gic: 2,
+    multi_core: false,
     nic: None,
     inputs: &INPUTS,
+    newer_guests: false,
     fio: false,
     outrigger: false,
     checks: &[

@@ -28,7 +28,7 @@ segments = "#,
 const LAN_MACHINE: &str = net_machine!(r#"["xenbr0:net0", "private"]"#);
 
 /// A disk and a network card, each with a driver domain of its own.
-const NET_MACHINE: &str = concat!(
+pub const NET_MACHINE: &str = concat!(
     net_machine!(r#"["xenbr0:net0", "private"]"#),
     r#"
 [domain.block]
@@ -44,6 +44,7 @@ pub const NET: Scenario = Scenario {
     start: Start::Qemu,
     disks: &[SYSTEM_DISK],
     gic: 3,
+    multi_core: false,
     nic: Some(Nic {
         transport: 23,
         wire: Wire::Gateway,
@@ -70,6 +71,7 @@ pub const LAN: Scenario = Scenario {
     start: Start::Qemu,
     disks: &[],
     gic: 2,
+    multi_core: false,
     nic: Some(Nic {
         transport: 23,
         wire: Wire::Dom0,

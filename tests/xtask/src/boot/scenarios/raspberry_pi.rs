@@ -46,6 +46,7 @@ pub const RASPBERRY_PI_4: Scenario = Scenario {
     start: Start::RaspberryPi4(Linux::Stable),
     disks: &[SD_CARD],
     gic: 2,
+    multi_core: false,
     nic: None,
     inputs: &[],
     fio: false,

@@ -1,0 +1,52 @@
+# Checks on two processors. Guest net2 has a disk and a card, guest net3 a card; Dom0 is on the wire as 10.0.2.4. Both guests
+# listen at their consoles. The host may have other work: the harness measures what the processors get in a window (`say
+# window`, free or stolen), and judges waits and rates by that. Time limits are for a host that has much.
+
+start_cores() {
+    for domain in block net; do
+        xl create /etc/xen/outrigger/$domain.cfg
+        wait_for 120 said $domain ready
+    done
+    peer_up
+    GUEST_VIF=$(vif 2 xenbr0) guest net2 console "$SMALL" "$(disk virtio0 xvda w)"
+    GUEST_VIF=$(vif 3 xenbr0) guest net3 console "$SMALL"
+    for n in 2 3; do
+        wait_for 400 told "net$n" listens
+        on "net$n" 200 "net_up $n; iperf3 --server --daemon; reach 10.0.2.4"
+    done
+    on net2 200 "reach 10.0.2.30"
+}
+
+# reads free|stolen: random reads of 4 KiB, one after the other, in a window. Judged by the longest wait.
+reads() {
+    say window "$1"
+    on net2 200 "reads 4"
+    say window end
+    say value "reads-$1" "$(figure net2 count) in 4 s"
+    [ "$(figure net2 count)" -ge 10 ]
+}
+
+# rates: what arrives of TCP in 3 s each way, in kbit/s: to the wire, from it, and to the other guest.
+rates() {
+    say window "$1"
+    on net2 200 "for way in '10.0.2.4' '10.0.2.4 -R' '10.0.2.30'; do iperf \$way -t 3 >>/tmp/rates; done; say rates \$(cat /tmp/rates); rm /tmp/rates"
+    say window end
+    rates=$(figure net2 rates)
+    say value "tcp-$1" "to the wire, from it, to a guest: $rates kbit/s"
+}
+
+tcp_each_way() {
+    rates free
+    for rate in $rates; do
+        [ "${rate%.*}" -ge 500 ]
+    done
+}
+
+shut_down_both() {
+    xl destroy net2
+    xl destroy net3
+    xl shutdown block
+    xl shutdown net
+    wait_for 60 gone block
+    wait_for 60 gone net
+}
