@@ -8,7 +8,7 @@
 
 use core::time::Duration;
 
-use outrigger_xen::{Clock, Instant, Wake};
+use outrigger_xen::{Clock, Instant, IrqSet, Wake};
 
 use crate::{Service, TurnOutcome};
 
@@ -56,7 +56,7 @@ impl Late {
         }
         service.look_at_rings();
         Wake {
-            devices: u32::MAX,
+            devices: IrqSet::ALL,
             ..wake
         }
     }
@@ -74,7 +74,7 @@ impl Late {
         }
         self.note(now);
         self.next = now.after((FIRST + now.since(self.since) / 4).min(LONGEST));
-        self.looking = !wake.events && wake.devices == 0;
+        self.looking = !wake.events && wake.devices.is_empty();
         true
     }
 
@@ -124,7 +124,7 @@ mod tests {
     const MS: u64 = 1_000_000;
     const TIMER: Wake = Wake {
         events: false,
-        devices: 0,
+        devices: IrqSet::EMPTY,
         timer: true,
     };
     const FOUND: TurnOutcome = TurnOutcome {

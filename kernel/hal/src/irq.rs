@@ -12,6 +12,9 @@ impl IrqSet {
     /// None.
     pub const EMPTY: Self = Self(0);
 
+    /// Every one.
+    pub const ALL: Self = Self(u128::MAX);
+
     /// The interrupt with this number alone.
     ///
     /// # Panics
