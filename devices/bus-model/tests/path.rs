@@ -2,7 +2,7 @@
 
 use outrigger_bus_model::{Bus, Maintenance, TestPage, TestPool};
 use outrigger_devices::{
-    Device, Direction, DmaCounters, DmaMemory, DmaPath, DmaReach, DmaSegment, NoBounce, PAGE_SIZE,
+    Direction, DmaCounters, DmaMemory, DmaPath, DmaReach, DmaSegment, NoBounce, PAGE_SIZE,
 };
 
 /// The Raspberry Pi 4's first revisions: the first GiB, 3 GiB higher up.

@@ -23,6 +23,8 @@ pub struct Io<'a, H, const WORDS: usize = 1> {
     pub(crate) deadline: Option<Instant>,
     pub(crate) more_work: bool,
     pub(crate) answered: bool,
+    pub(crate) found: bool,
+    pub(crate) expects: bool,
     pub(crate) poke: bool,
     pub(crate) faults: &'a mut Vec<(usize, String)>,
 }
@@ -41,6 +43,16 @@ impl<H, const WORDS: usize> Io<'_, H, WORDS> {
     /// A guest was answered.
     pub fn answered(&mut self) {
         self.answered = true;
+    }
+
+    /// There was something to take, from a guest or a device.
+    pub fn found(&mut self) {
+        self.found = true;
+    }
+
+    /// Something is to come that somebody waits for: a device has work, or a guest has to read.
+    pub fn expects(&mut self) {
+        self.expects = true;
     }
 
     /// The control plane has something to take, or to write.

@@ -85,6 +85,8 @@ impl<C: Class<WORDS>, const WORDS: usize> State<C, WORDS> {
             deadline: None,
             more_work: false,
             answered: false,
+            found: false,
+            expects: false,
             poke: false,
             faults: &mut self.faults,
         };
@@ -95,6 +97,8 @@ impl<C: Class<WORDS>, const WORDS: usize> State<C, WORDS> {
             other_events: false,
             answered: io.answered,
             poke: io.poke,
+            found: io.found,
+            expects: io.expects,
         };
         for (number, why) in self.faults.drain(..) {
             if let Some(seat) = &mut self.seats[number] {
@@ -250,6 +254,11 @@ impl<H: Hypervisor, C: Class<WORDS, Pages = H::Pages>, const WORDS: usize> Servi
             poke: outcome.poke | core::mem::take(&mut state.poke),
             ..outcome
         }
+    }
+
+    fn look_at_rings(&self) {
+        let state = &mut *self.state.borrow_mut();
+        state.run.active.extend(state.channels);
     }
 
     fn has_work(&self) -> bool {

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use outrigger_backend::{Channel, ChannelNodes, Class, DeviceSlot, Io, Life, Published, Recovery, nodes};
-use outrigger_devices::{Device, DeviceFault, InputDevice, InputReport, IrqSet};
+use outrigger_devices::{DeviceFault, InputDevice, InputReport, IrqSet};
 use outrigger_kbdif::{IN_RING, nodes as key};
 use outrigger_ring::{EventWriter, Overflow, SharedPages};
 use outrigger_xen::{Hypervisor, Wake};
@@ -169,6 +169,7 @@ impl<P: SharedPages + Clone, D: InputDevice> Class for Input<P, D> {
                 slot.device.acknowledge();
             }
             let reaped = slot.device.reap(&mut |event| {
+                io.found();
                 if report.note(event) {
                     focus.report(report);
                     report.begin();
@@ -187,7 +188,15 @@ impl<P: SharedPages + Clone, D: InputDevice> Class for Input<P, D> {
             let Some((guest, pressed)) = focus.guest_and_keys(number) else {
                 continue;
             };
-            match guest.flush(io.hv, now, &pressed) {
+            let before = guest.counters.events;
+            let flushed = guest.flush(io.hv, now, &pressed);
+            if guest.counters.events > before {
+                io.found();
+            }
+            if guest.is_waiting() {
+                io.expects();
+            }
+            match flushed {
                 Ok(None) => {}
                 Ok(Some(at)) => {
                     io.wake_at(at);

@@ -97,6 +97,11 @@ impl<P: SharedPages> Guest<P> {
         self.record.store_u64(FOCUS, focus.into());
     }
 
+    /// Whether events wait for it.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Queues an event; false if it is lost. Movements that wait become one.
     fn queue(&mut self, event: Event) -> bool {
         if self.waiting.back_mut().is_some_and(|last| last.merge(event)) {
