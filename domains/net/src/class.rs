@@ -164,6 +164,9 @@ impl<H: Hypervisor, D: NetDevice, M: SharedPages> DeviceClass for Net<'_, H, D, 
         let words = |nic: &Nic<D>| {
             let link = if nic.has_carrier() { "up" } else { "down" };
             let mut words = format!("link={link} {}", nic.counters);
+            if nic.recovery.resets > 0 {
+                words.push_str(&format!(" resets={}", nic.recovery.resets));
+            }
             nic.device
                 .counters(&mut |name, count| words.push_str(&format!(" card-{name}={count}")));
             (nic.name.clone(), words)

@@ -81,7 +81,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             }
         }
         for nic in nics {
-            if !nic.failed {
+            if nic.recovery.is_serving() {
                 nic.refill(pool);
                 nic.commit();
             }

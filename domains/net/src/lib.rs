@@ -43,6 +43,7 @@ mod pool;
 mod queue;
 mod rate;
 mod receive;
+mod recover;
 pub mod segment;
 mod sense;
 mod service;

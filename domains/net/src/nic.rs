@@ -5,7 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use outrigger_devices::{
-    BlankChecksum, DmaSegment, Gso, Instant, IrqSet, NetDevice, NetLimits, PAGE_SIZE, QueueFull, Tag, TxFrame,
+    BlankChecksum, DeviceFault, DmaSegment, Gso, Instant, IrqSet, NetDevice, NetLimits, PAGE_SIZE, QueueFull,
+    Tag, TxFrame,
 };
 use outrigger_ring::SharedPages;
 
@@ -13,6 +14,7 @@ use crate::batch::Batch;
 use crate::counters::Counters;
 use crate::pool::{Cursor, MAX_PIECES, Piece, Pool};
 use crate::receive::{Assembly, receive};
+use crate::recover::Recovery;
 
 /// Bytes for the headers of one segment: they fit with a VLAN tag.
 pub(crate) const HEADER_SLOT: usize = 256;
@@ -70,20 +72,20 @@ pub(crate) struct Nic<D> {
     pub interrupts: IrqSet,
     pub device: D,
     pub limits: NetLimits,
-    pub failed: bool,
-    backlog: VecDeque<Outgoing>,
+    pub recovery: Recovery,
+    pub(crate) backlog: VecDeque<Outgoing>,
     segments: Vec<DmaSegment>,
     /// Receive buffers that each queue has.
-    posted: Vec<u32>,
+    pub(crate) posted: Vec<u32>,
     /// Receive buffers that each queue shall have.
     buffers: u32,
-    dirty: bool,
+    pub(crate) dirty: bool,
     /// Frames with the card.
-    in_flight: u32,
+    pub(crate) in_flight: u32,
     /// How often each frame is with the card.
-    held: Vec<u16>,
+    pub(crate) held: Vec<u16>,
     /// Which pages the card may receive into.
-    given: Vec<bool>,
+    pub(crate) given: Vec<bool>,
     /// When it wants to be looked after again.
     next: Option<Instant>,
     pub counters: Counters,
@@ -100,7 +102,7 @@ impl<D: NetDevice> Nic<D> {
             interrupts,
             device,
             limits,
-            failed: false,
+            recovery: Recovery::new(),
             backlog: VecDeque::with_capacity(512),
             segments: Vec::with_capacity(MAX_PIECES + 1),
             posted: alloc::vec![0; queues],
@@ -125,7 +127,7 @@ impl<D: NetDevice> Nic<D> {
 
     /// Whether it takes frames.
     pub fn has_carrier(&self) -> bool {
-        self.limits.link && !self.failed
+        self.limits.link && self.recovery.is_serving()
     }
 
     /// Whether so much waits for it that guests should wait, too.
@@ -221,11 +223,18 @@ impl<D: NetDevice> Nic<D> {
 
     /// Takes what it has read and received, at most `most` buffers. True if there may be more; false too if it failed.
     #[inline]
-    pub fn reap<M: SharedPages>(&mut self, pool: &mut Pool<M>, batch: &mut Batch, most: usize) -> bool {
+    pub fn reap<M: SharedPages>(
+        &mut self,
+        pool: &mut Pool<M>,
+        batch: &mut Batch,
+        most: usize,
+        now: Instant,
+    ) -> bool {
         let number = usize::from(self.number);
-        if self.failed {
+        if !self.recovery.is_serving() {
             return false;
         }
+        let before = self.in_flight;
         let mut fault = None;
         let mut left = most;
         for queue in 0..self.posted.len() {
@@ -268,8 +277,13 @@ impl<D: NetDevice> Nic<D> {
                 pool.end(frame);
             }
         }
+        if self.in_flight < before {
+            self.recovery.sent();
+        } else if self.limits.link && self.recovery.is_silent(now) {
+            fault = fault.or(Some(DeviceFault("it does not send what it was given")));
+        }
         if let Some(fault) = fault {
-            self.fail(pool, fault.0);
+            self.fail(pool, fault.0, now);
             return false;
         }
         left == 0
@@ -277,7 +291,7 @@ impl<D: NetDevice> Nic<D> {
 
     /// Looks at the interrupt's cause.
     pub fn acknowledge(&mut self, now: Instant) {
-        if self.failed {
+        if !self.recovery.is_serving() {
             return;
         }
         if self.device.acknowledge().config {
@@ -286,9 +300,22 @@ impl<D: NetDevice> Nic<D> {
         self.tick(now);
     }
 
-    /// When it wants to be looked after.
+    /// When to take a turn for its sake.
     pub fn next(&self) -> Option<Instant> {
-        self.next.filter(|_| !self.failed)
+        let tick = self.next.filter(|_| self.recovery.is_serving());
+        tick.into_iter().chain(self.recovery.next()).min()
+    }
+
+    /// Whether it wants to be looked after.
+    #[inline]
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.recovery.is_serving() && self.next.is_some_and(|at| now >= at)
+    }
+
+    /// After frames were given to it.
+    #[inline]
+    pub fn expect(&mut self, now: Instant) {
+        self.recovery.expect(self.in_flight > 0 && self.limits.link, now);
     }
 
     /// Lets it look after itself.
@@ -302,7 +329,7 @@ impl<D: NetDevice> Nic<D> {
     }
 
     #[cold]
-    fn look_at_limits(&mut self) {
+    pub(crate) fn look_at_limits(&mut self) {
         let link = self.limits.link;
         self.limits = self.device.limits();
         if self.limits.link != link {
@@ -314,34 +341,12 @@ impl<D: NetDevice> Nic<D> {
     /// Before the domain sleeps: true if there is something already. `sent`: somebody waits for room.
     pub fn arm(&mut self, sent: bool) -> bool {
         let mut any = false;
-        if !self.failed {
+        if self.recovery.is_serving() {
             for queue in 0..self.posted.len() {
                 any |= self.device.arm(queue, sent || !self.backlog.is_empty());
             }
         }
         any
-    }
-
-    /// The card broke its contract: it is stopped, and frames for it are dropped from now on.
-    #[cold]
-    fn fail<M: SharedPages>(&mut self, pool: &mut Pool<M>, why: &'static str) {
-        log::error!("{}: {why}; it serves no more", self.name);
-        self.failed = true;
-        self.device.quiesce();
-        for outgoing in self.backlog.drain(..) {
-            pool.release(outgoing.frame);
-        }
-        for frame in 0..self.held.len() as u16 {
-            for _ in 0..core::mem::take(&mut self.held[usize::from(frame)]) {
-                pool.release(frame);
-            }
-        }
-        for page in 0..self.given.len() as u16 {
-            if core::mem::take(&mut self.given[usize::from(page)]) {
-                pool.put_back(page);
-            }
-        }
-        self.in_flight = 0;
     }
 }
 

@@ -180,7 +180,7 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
         if state.own.is_due(now) {
             state.serve_own(now);
         }
-        state.reap();
+        state.reap(now);
         state.merge();
         // Each part of a turn is bounded, but where processors are shared others run in between, and a whole turn may take long.
         hv.still_alive();
@@ -193,7 +193,7 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
         if !state.batch.later.is_empty() {
             state.work(hv, now);
         }
-        state.drive();
+        state.drive(now);
         if !state.batch.waiting.is_empty() {
             state.begin_waiting(now);
         }
@@ -243,8 +243,7 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
     /// Stops all cards: no DMA and no interrupt after this.
     pub fn quiesce(&self) {
         for nic in &mut self.state.borrow_mut().nics {
-            nic.device.quiesce();
-            nic.failed = true;
+            nic.end();
         }
     }
 }
@@ -284,8 +283,10 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         for nic in &mut self.nics {
             if nic.interrupts.intersects(wake.devices) {
                 nic.acknowledge(now);
-            } else if nic.next().is_some_and(|at| now >= at) {
+            } else if nic.is_due(now) {
                 nic.tick(now);
+            } else if nic.recovery.is_time(now) {
+                nic.reset(&mut self.pool, now);
             }
         }
         if self.limited_until.is_some_and(|until| now >= until) {
@@ -326,7 +327,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
     /// Takes what the cards have sent and received. Small frames are not merged, and a guest has no room for more of them at
     /// once; where they are large, all that a card may have is taken.
     #[inline]
-    fn reap(&mut self) {
+    fn reap(&mut self, now: Instant) {
         let Self {
             nics,
             pool,
@@ -340,8 +341,8 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
             let mut more = true;
             for _ in 0..WIRE_FRAMES / LOOK {
                 let before = nic.counters.rx_bytes;
-                more = nic.reap(pool, batch, each);
-                if !nic.failed {
+                more = nic.reap(pool, batch, each, now);
+                if nic.recovery.is_serving() {
                     // Before anything is done with them: the card goes on receiving meanwhile.
                     nic.refill(pool);
                     nic.commit();

@@ -191,7 +191,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
 
     /// Hands the frames that go to a wire over to its card.
     #[inline]
-    pub(crate) fn drive(&mut self) {
+    pub(crate) fn drive(&mut self, now: Instant) {
         for at in 0..self.batch.incoming.len() {
             let incoming = self.batch.incoming[at];
             let Some(nic) = incoming.wire else { continue };
@@ -210,6 +210,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         }
         for nic in &mut self.nics {
             nic.drive(&mut self.pool);
+            nic.expect(now);
         }
     }
 

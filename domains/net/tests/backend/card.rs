@@ -40,6 +40,11 @@ pub struct Core {
     /// Frames that it holds at most.
     pub depth: usize,
     pub lie: Option<&'static str>,
+    /// So often it comes back from a reset; and resets so far.
+    pub restarts: u32,
+    pub resets: u32,
+    /// What it comes back as.
+    pub returns_as: Option<NetLimits>,
     /// Handed over as they are, once.
     pub wild: Vec<RxBuffer>,
     pub commits: usize,
@@ -83,6 +88,9 @@ pub fn card(domain: &Domain, limits: NetLimits) -> Handle {
         stalled: false,
         depth: 256,
         lie: None,
+        restarts: u32::MAX,
+        resets: 0,
+        returns_as: None,
         wild: Vec::new(),
         commits: 0,
         quiesced: false,
@@ -96,11 +104,7 @@ pub fn card(domain: &Domain, limits: NetLimits) -> Handle {
 impl Card {
     /// A driver's beginning: the card is reset.
     pub fn probe(handle: &Handle) -> Self {
-        let core = &mut *handle.borrow_mut();
-        core.posted.clear();
-        core.submitted.clear();
-        core.done.clear();
-        (core.armed, core.quiesced) = (false, false);
+        handle.borrow_mut().reset();
         Self(handle.clone())
     }
 
@@ -112,6 +116,19 @@ impl Card {
 }
 
 impl Core {
+    /// All that is in flight is forgotten, and it serves.
+    fn reset(&mut self) {
+        self.posted.clear();
+        self.submitted.clear();
+        self.done.clear();
+        (self.armed, self.quiesced, self.lie) = (false, false, None);
+    }
+
+    /// What a reap of it ends with.
+    fn verdict(&self) -> Result<(), DeviceFault> {
+        self.lie.map_or(Ok(()), |why| Err(DeviceFault(why)))
+    }
+
     pub fn arrive(&mut self, bytes: &[u8]) {
         self.arriving.push_back(Arriving {
             bytes: bytes.to_vec(),
@@ -186,6 +203,7 @@ impl NetDevice for Card {
         assert_eq!(queue, 0);
         self.step();
         let core = &mut *self.0.borrow_mut();
+        assert!(!core.quiesced, "submitted to a stopped card");
         assert!(!frame.segments.is_empty() && frame.segments.len() <= core.limits.max_segments);
         assert!(
             frame.checksum.is_none() || core.limits.tx_checksum,
@@ -231,10 +249,7 @@ impl NetDevice for Card {
             each(*tag);
         }
         quiet(|| drop(done));
-        match self.0.borrow().lie {
-            Some(why) => Err(DeviceFault(why)),
-            None => Ok(()),
-        }
+        self.0.borrow().verdict()
     }
 
     fn reap_rx(&mut self, _: usize, most: usize, each: &mut dyn FnMut(RxBuffer)) -> Result<(), DeviceFault> {
@@ -252,7 +267,7 @@ impl NetDevice for Card {
             }
             quiet(|| drop(buffers));
         }
-        Ok(())
+        self.0.borrow().verdict()
     }
 
     fn arm(&mut self, _: usize, sent: bool) -> bool {
@@ -289,7 +304,15 @@ impl Device for Card {
     }
 
     fn restart(&mut self) -> Result<(), DeviceFault> {
-        Err(DeviceFault("it stays silent"))
+        let core = &mut *self.0.borrow_mut();
+        core.resets += 1;
+        if core.restarts == 0 {
+            return Err(DeviceFault("it does not come back"));
+        }
+        core.restarts -= 1;
+        core.limits = core.returns_as.take().unwrap_or(core.limits);
+        core.reset();
+        Ok(())
     }
 }
 

@@ -334,27 +334,6 @@ fn a_card_that_stalls_holds_up_those_who_use_it() {
 }
 
 #[test]
-fn a_card_that_lies_is_stopped_and_guests_go_on_among_themselves() {
-    let world = World::new();
-    let (mut a, mut b) = pair(&world);
-    world.card.borrow_mut().stalled = true;
-    a.send(&udp(mac(1), PEER, 300, 1));
-    world.settle();
-    world.card.borrow_mut().lie = Some("used index out of range");
-    world.card.borrow().interrupt();
-    world.settle();
-    assert!(world.card.borrow().quiesced);
-    let frame = udp(mac(1), mac(2), 300, 1);
-    a.send(&frame);
-    a.send(&udp(mac(1), PEER, 300, 1));
-    world.settle();
-    assert_eq!(b.collect()[0].bytes, frame);
-    a.collect();
-    assert_eq!(a.take_statuses(), [0, 0, -2]);
-    assert_eq!(world.counters(1).tx_dropped[Drop::NoCarrier as usize], 1);
-}
-
-#[test]
 fn the_rate_is_held() {
     let world = World::new();
     // 1 MB/s.

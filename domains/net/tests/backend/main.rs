@@ -16,5 +16,6 @@ mod nat;
 mod offloads;
 mod own;
 mod random;
+mod recover;
 mod shares;
 mod world;
