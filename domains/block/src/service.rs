@@ -144,7 +144,10 @@ impl<'h, H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'h, H, D, M> {
     /// Whether the control plane has left something for a turn to do: take one before sleeping.
     pub fn has_work(&self) -> bool {
         let state = self.state.borrow();
-        !state.active.is_empty() || !state.answerable.is_empty() || !state.shedding.is_empty() || state.unarmed
+        !state.active.is_empty()
+            || !state.answerable.is_empty()
+            || !state.shedding.is_empty()
+            || state.unarmed
     }
 
     /// The next turn looks at each ring as if its guest had notified us.
@@ -407,7 +410,11 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         let devices = self.disks.iter().filter_map(|disk| disk.device.deadline());
         TurnOutcome {
             more_work,
-            deadline: devices.chain(patience).chain(self.retry).chain(self.read_by).min(),
+            deadline: devices
+                .chain(patience)
+                .chain(self.retry)
+                .chain(self.read_by)
+                .min(),
             other_events: false,
             answered: false,
             poke: core::mem::take(&mut self.poke),

@@ -14,8 +14,8 @@ use outrigger_xenbus::{DeviceClass, DeviceId, Nodes, Refusal, Service, TurnOutco
 use crate::attach::{FrontendNodes, RingNodes};
 use crate::budget::{Offer, Rings};
 use crate::counters::Counters;
-use crate::service::{Block, State};
 use crate::resolve::Place;
+use crate::service::{Block, State};
 use crate::slice::{Slice, Target};
 use crate::view::DiskView;
 
@@ -286,8 +286,7 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
             taken.slots += has.slots;
         }
         let others = self.vbds.iter().filter(|vbd| vbd.id != id).count();
-        self.budget
-            .offer(taken, MAX_VBDS.saturating_sub(others + 1))
+        self.budget.offer(taken, MAX_VBDS.saturating_sub(others + 1))
     }
 
     fn offered(&self, id: DeviceId) -> Option<Offer> {
