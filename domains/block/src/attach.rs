@@ -252,7 +252,9 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         }
         let mut left = PORTION;
         for index in self.shedding.take().iter_from(self.turns as usize) {
-            let Some(served) = &mut self.rings[index] else { continue };
+            let Some(served) = &mut self.rings[index] else {
+                continue;
+            };
             if left > 0 {
                 left -= served.ring.unmap_some(hv, &mut self.batch, left);
             }

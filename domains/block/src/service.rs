@@ -144,15 +144,10 @@ impl<'h, H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'h, H, D, M> {
     /// Whether the control plane has left something for a turn to do: take one before sleeping.
     pub fn has_work(&self) -> bool {
         let state = self.state.borrow();
-        !state.active.is_empty() || !state.answerable.is_empty() || !state.shedding.is_empty() || state.unarmed
-    }
-
-    /// The next turn looks at each ring as if its guest had notified us.
-    pub fn look_at_rings(&self) {
-        let state = &mut *self.state.borrow_mut();
-        let served = state.rings.iter().enumerate();
-        let served = served.filter_map(|(index, ring)| ring.is_some().then_some(index));
-        served.for_each(|index| state.active.insert(index));
+        !state.active.is_empty()
+            || !state.answerable.is_empty()
+            || !state.shedding.is_empty()
+            || state.unarmed
     }
 
     /// One turn of the loop. Bounded, whatever any guest does.
@@ -407,7 +402,11 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         let devices = self.disks.iter().filter_map(|disk| disk.device.deadline());
         TurnOutcome {
             more_work,
-            deadline: devices.chain(patience).chain(self.retry).chain(self.read_by).min(),
+            deadline: devices
+                .chain(patience)
+                .chain(self.retry)
+                .chain(self.read_by)
+                .min(),
             other_events: false,
             answered: false,
             poke: core::mem::take(&mut self.poke),

@@ -16,9 +16,9 @@ use outrigger_devices::{NetDevice, RxChecksum};
 use outrigger_ring::SharedPages;
 use outrigger_router::dhcp::Offer;
 use outrigger_router::leases::NotHere;
+use outrigger_router::mailbox::{Put, WIRE};
 use outrigger_router::nat::headers::Headers;
 use outrigger_router::nat::table::Room;
-use outrigger_router::mailbox::{Put, WIRE};
 use outrigger_router::{Gateway, Leases, Nat, Neighbours, Outside, Paces, Role, Station};
 use outrigger_segments::{Parsed, Segment, Subnet};
 use outrigger_xen::digest::fnv1a;
@@ -394,7 +394,11 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                 return Err(Drop::NoRoute);
             };
             let waits = outside.neighbours.wait(hop, guest, now, incoming.len, copy);
-            return if waits == Put::Refused { Err(Drop::NoRoute) } else { Ok(()) };
+            return if waits == Put::Refused {
+                Err(Drop::NoRoute)
+            } else {
+                Ok(())
+            };
         }
         if !station.wants(head.bytes(), incoming.len, from_network) {
             return Err(Drop::NoDestination);

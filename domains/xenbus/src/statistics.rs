@@ -42,7 +42,10 @@ impl<P: SharedPages, C: DeviceClass> Backend<'_, P, C> {
         }
         let mut now = self.class.totals();
         now.push(("loop".into(), format!("late-looks={}", self.late_looks.get())));
-        let now: Vec<_> = now.into_iter().map(|(name, words)| (name, whole(words))).collect();
+        let now: Vec<_> = now
+            .into_iter()
+            .map(|(name, words)| (name, whole(words)))
+            .collect();
         let changed = now.iter().filter(|entry| !totals.contains(entry));
         writes.extend(changed.map(|(name, words)| (format!("data/{name}"), words.clone())));
         *totals = now;

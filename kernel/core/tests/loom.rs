@@ -109,7 +109,9 @@ impl AtomicWords for Page {
 /// `evtchn_2l_set_pending` and `vcpu_mark_events_pending` of Xen.
 fn send(words: &Words, interrupt: &AtomicBool, Port(port): Port) {
     let bit = 1 << port;
-    if words.pending.fetch_or(bit, Ordering::SeqCst) & bit != 0 || words.mask.load(Ordering::SeqCst) & bit != 0 {
+    if words.pending.fetch_or(bit, Ordering::SeqCst) & bit != 0
+        || words.mask.load(Ordering::SeqCst) & bit != 0
+    {
         return;
     }
     if words.selector.fetch_or(1, Ordering::SeqCst) & 1 == 0 && words.upcall.swap(1, Ordering::SeqCst) == 0 {
