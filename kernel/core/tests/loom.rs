@@ -40,8 +40,8 @@ impl Page {
     fn word(&self, at: usize) -> &AtomicU64 {
         match (self.vcpu, at) {
             (true, 8) => &self.words.selector,
-            (false, 0) => &self.words.pending,
-            (false, 512) => &self.words.mask,
+            (false, 48) => &self.words.pending,
+            (false, 560) => &self.words.mask,
             _ => panic!("no word at {at}"),
         }
     }
