@@ -38,6 +38,7 @@ mod record;
 mod resolve;
 mod resume;
 mod ring;
+mod serve;
 mod service;
 mod sets;
 mod slice;

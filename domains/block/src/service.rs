@@ -150,14 +150,6 @@ impl<'h, H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'h, H, D, M> {
             || state.unarmed
     }
 
-    /// The next turn looks at each ring as if its guest had notified us.
-    pub fn look_at_rings(&self) {
-        let state = &mut *self.state.borrow_mut();
-        let served = state.rings.iter().enumerate();
-        let served = served.filter_map(|(index, ring)| ring.is_some().then_some(index));
-        served.for_each(|index| state.active.insert(index));
-    }
-
     /// One turn of the loop. Bounded, whatever any guest does.
     pub fn turn(&self, wake: Wake) -> TurnOutcome {
         let state = &mut *self.state.borrow_mut();

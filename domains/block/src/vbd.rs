@@ -8,8 +8,8 @@ use outrigger_blkif::{Abi, nodes as key};
 use outrigger_devices::{BlockDevice, BlockLimits};
 use outrigger_ring::SharedPages;
 use outrigger_xen::xenstore::parse_u32;
-use outrigger_xen::{GrantRef, Hypervisor, Port, Wake};
-use outrigger_xenbus::{DeviceClass, DeviceId, Nodes, Refusal, Service, TurnOutcome};
+use outrigger_xen::{GrantRef, Hypervisor, Port};
+use outrigger_xenbus::{DeviceClass, DeviceId, Nodes, Refusal};
 
 use crate::attach::{FrontendNodes, RingNodes};
 use crate::budget::{Offer, Rings};
@@ -65,20 +65,6 @@ struct Wanted {
 }
 
 type Published = Vec<(String, String)>;
-
-impl<H: Hypervisor, D: BlockDevice, M: SharedPages> Service for Block<'_, H, D, M> {
-    fn turn(&self, wake: Wake) -> TurnOutcome {
-        Block::turn(self, wake)
-    }
-
-    fn has_work(&self) -> bool {
-        Block::has_work(self)
-    }
-
-    fn look_at_rings(&self) {
-        Block::look_at_rings(self);
-    }
-}
 
 impl<H: Hypervisor, D: BlockDevice, M: SharedPages> DeviceClass for Block<'_, H, D, M> {
     const KIND: &'static str = "vbd";

@@ -93,4 +93,5 @@ impl<P: AtomicWords> Bitmap<P> {
 }
 
 #[cfg(all(test, not(loom)))]
+#[path = "bitmap/tests.rs"]
 mod tests;

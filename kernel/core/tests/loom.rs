@@ -40,8 +40,8 @@ impl Page {
     fn word(&self, at: usize) -> &AtomicU64 {
         match (self.vcpu, at) {
             (true, 8) => &self.words.selector,
-            (false, 0) => &self.words.pending,
-            (false, 512) => &self.words.mask,
+            (false, 48) => &self.words.pending,
+            (false, 560) => &self.words.mask,
             _ => panic!("no word at {at}"),
         }
     }
@@ -109,7 +109,9 @@ impl AtomicWords for Page {
 /// `evtchn_2l_set_pending` and `vcpu_mark_events_pending` of Xen.
 fn send(words: &Words, interrupt: &AtomicBool, Port(port): Port) {
     let bit = 1 << port;
-    if words.pending.fetch_or(bit, Ordering::SeqCst) & bit != 0 || words.mask.load(Ordering::SeqCst) & bit != 0 {
+    if words.pending.fetch_or(bit, Ordering::SeqCst) & bit != 0
+        || words.mask.load(Ordering::SeqCst) & bit != 0
+    {
         return;
     }
     if words.selector.fetch_or(1, Ordering::SeqCst) & 1 == 0 && words.upcall.swap(1, Ordering::SeqCst) == 0 {

@@ -4,22 +4,25 @@ use std::time::Duration;
 
 use super::theft::{STOP, Time};
 
-/// No wait may be longer than so many times the longest that a processor stood still.
+/// No wait may be longer than so many times the longest that a processor stood still, in time in which processors run.
 const WAITS: u32 = 5;
+/// A host that gives less of the time is judged as if it gave this.
+const LEAST_SHARE: f64 = 0.05;
 /// At least this part of what the running time allows must be left of a rate.
 const KEPT: f64 = 0.5;
 
 /// Whether the longest wait in the last window is short enough, and both figures.
 pub fn longest(ms: u64, windows: &[Time]) -> (bool, String) {
-    let stood = windows.last().map_or(Duration::ZERO, |time| time.longest);
-    let well = Duration::from_millis(ms) <= WAITS * stood.max(STOP);
-    (
-        well,
-        format!(
-            "{ms} ms, a processor stood still for up to {} ms",
-            stood.as_millis()
-        ),
-    )
+    let (stood, share) = windows
+        .last()
+        .map_or((Duration::ZERO, 1.0), |time| (time.longest, time.share));
+    let most = (WAITS * stood.max(STOP)).div_f64(share.clamp(LEAST_SHARE, 1.0));
+    let text = format!(
+        "{ms} ms; processors stood still for up to {} ms, and got {share:.2} of the time they wanted: at most {} ms",
+        stood.as_millis(),
+        most.as_millis()
+    );
+    (Duration::from_millis(ms) <= most, text)
 }
 
 /// Whether enough is left of rates, given in pairs of before and after, and the figures: the geometric mean of what is left, and
@@ -53,17 +56,17 @@ mod tests {
 
     #[test]
     fn waits_are_measured_by_the_stops() {
-        for (ms, stood, well) in [
-            (250, 0, true),
-            (251, 0, false),
-            (900, 200, true),
-            (1001, 200, false),
+        for (ms, stood, share, well) in [
+            (250, 0, 1.0, true),
+            (251, 0, 1.0, false),
+            (1000, 200, 1.0, true),
+            (1001, 200, 1.0, false),
+            (500, 0, 0.5, true),
+            (501, 0, 0.5, false),
+            (6000, 0, 0.0, false),
         ] {
-            assert_eq!(
-                longest(ms, &[time(9999, 1.0), time(stood, 1.0)]).0,
-                well,
-                "{ms} {stood}"
-            );
+            let windows = [time(9999, 0.1), time(stood, share)];
+            assert_eq!(longest(ms, &windows).0, well, "{ms} {stood} {share}");
         }
         assert!(!longest(251, &[]).0);
     }

@@ -13,7 +13,6 @@ use anyhow::{Context, Result, bail};
 
 use super::console::{self, Event, Line};
 use super::disk::{Content, Disk};
-use super::theft::{Thief, Time, Watch};
 use super::tools::HostTools;
 use super::tree::Module;
 use super::{Input, Nic, Wire, raspi};
@@ -228,13 +227,11 @@ pub fn escaped(path: &Path) -> String {
 
 /// A running machine. It ends when this is dropped, and by the kernel's hand if this process dies.
 pub struct Machine {
-    qemu: Child,
+    pub(super) qemu: Child,
     events: Receiver<Event>,
     monitor: TcpStream,
     /// The monitor that speaks QMP.
     qmp: TcpStream,
-    thief: Option<Thief>,
-    watch: Option<Watch>,
     guest_errors: PathBuf,
     guest_errors_read: usize,
     consoles_open: usize,
@@ -318,8 +315,6 @@ impl Machine {
             events,
             monitor,
             qmp,
-            thief: None,
-            watch: None,
             guest_errors,
             guest_errors_read: 0,
             consoles_open: 4,
@@ -372,20 +367,6 @@ impl Machine {
             .context("QEMU's monitor is gone")
     }
 
-    /// From now on it is watched what the processors get of the host's time, and if `steal` some of it is taken from them.
-    pub fn begin_window(&mut self, steal: bool) -> Result<()> {
-        let qemu = self.qemu.id();
-        self.watch = Some(Watch::start(qemu)?);
-        self.thief = steal.then(|| Thief::start(qemu)).transpose()?;
-        Ok(())
-    }
-
-    /// Ends that, and tells what they got.
-    pub fn end_window(&mut self) -> Result<Time> {
-        self.thief = None;
-        self.watch.take().context("no window was begun")?.end()
-    }
-
     fn next_guest_error(&mut self) -> Option<Line> {
         let written = fs::read(&self.guest_errors).ok()?;
         let new = written.get(self.guest_errors_read..)?;
@@ -400,7 +381,6 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        self.thief = None;
         end(&mut self.qemu);
     }
 }

@@ -12,6 +12,7 @@ use outrigger::build::DEFAULT_DEST;
 use super::console::{self, Line, Report};
 use super::machine::{self, Board, Kind, Machine, Medium, Software};
 use super::outcome::{Outcome, Verdict};
+use super::theft::Window;
 use super::tools::HostTools;
 use super::{Backend, Scenario, Start, domains, judge, linux_domain, medium, raspi, scenarios, tree};
 use crate::initramfs::{Archive, Linux, Sources};
@@ -281,7 +282,7 @@ fn watch(mut machine: Machine, scenario: &Scenario, token: &str, log: &Path, sho
         last: Vec::new(),
         show,
     };
-    let mut windows = Vec::new();
+    let (mut window, mut windows) = (Window::default(), Vec::new());
     loop {
         let left = scenario.timeout.saturating_sub(machine.age());
         let Some(line) = machine.next_line(left) else {
@@ -314,8 +315,8 @@ fn watch(mut machine: Machine, scenario: &Scenario, token: &str, log: &Path, sho
             }
             Some(Report::Monitor(command)) => machine.monitor(&command)?,
             Some(Report::Qmp(command)) => machine.qmp(&command)?,
-            Some(Report::Window(steal)) => machine.begin_window(steal)?,
-            Some(Report::Closed) => windows.push(machine.end_window()?),
+            Some(Report::Window(steal)) => window.begin(machine.qemu.id(), steal)?,
+            Some(Report::Closed) => windows.push(window.end()?),
             Some(Report::Longest(ms, check)) => {
                 let (well, text) = judge::longest(ms, &windows);
                 outcome.values.insert(format!("{check}: longest wait"), text);

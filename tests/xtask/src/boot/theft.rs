@@ -23,7 +23,7 @@ const RUN: Duration = Duration::from_millis(50);
 
 /// Stops processors until it is dropped.
 #[derive(Debug)]
-pub struct Thief {
+struct Thief {
     ends: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -33,7 +33,7 @@ impl Thief {
     ///
     /// # Errors
     /// It has no threads that are processors.
-    pub fn start(qemu: u32) -> Result<Self> {
+    fn start(qemu: u32) -> Result<Self> {
         let processors = processors(qemu)?;
         let ends = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&ends);
@@ -87,6 +87,34 @@ fn stop(processor: Pid) -> nix::Result<()> {
     }
 }
 
+/// A time in which it is watched what the processors get of the host's time, and in which some may be taken from them.
+#[derive(Debug, Default)]
+pub struct Window {
+    thief: Option<Thief>,
+    watch: Option<Watch>,
+}
+
+impl Window {
+    /// Begins one on the machine that this process is; ends the one before.
+    ///
+    /// # Errors
+    /// It has no threads that are processors.
+    pub fn begin(&mut self, qemu: u32, steal: bool) -> Result<()> {
+        self.watch = Some(Watch::start(qemu)?);
+        self.thief = steal.then(|| Thief::start(qemu)).transpose()?;
+        Ok(())
+    }
+
+    /// Ends it, and tells what they got.
+    ///
+    /// # Errors
+    /// None was begun.
+    pub fn end(&mut self) -> Result<Time> {
+        self.thief = None;
+        self.watch.take().context("no window was begun")?.end()
+    }
+}
+
 /// What became of the time of a machine's processors.
 #[derive(Clone, Copy, Debug)]
 pub struct Time {
@@ -98,7 +126,7 @@ pub struct Time {
 
 /// Watches the processors until it is asked what it saw.
 #[derive(Debug)]
-pub struct Watch {
+struct Watch {
     ends: Arc<AtomicBool>,
     thread: JoinHandle<Time>,
 }
@@ -111,7 +139,7 @@ impl Watch {
     ///
     /// # Errors
     /// It has no threads that are processors.
-    pub fn start(qemu: u32) -> Result<Self> {
+    fn start(qemu: u32) -> Result<Self> {
         let processors = processors(qemu)?;
         let ends = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&ends);
@@ -139,7 +167,7 @@ impl Watch {
     ///
     /// # Errors
     /// It panicked.
-    pub fn end(self) -> Result<Time> {
+    fn end(self) -> Result<Time> {
         self.ends.store(true, Ordering::Relaxed);
         self.thread
             .join()
@@ -197,10 +225,14 @@ impl Seen {
         if matches!(state, Some('R' | 't')) {
             self.kept += passed.saturating_sub(ran);
         }
-        if ran > Duration::ZERO || state == Some('S') {
+        if state == Some('S') {
             self.since = now;
         }
-        self.longest = self.longest.max(now - self.since);
+        // If it ran in between, no more than the rest of the time since the last look was one pause.
+        self.longest = self.longest.max((now - self.since).saturating_sub(ran));
+        if ran > Duration::ZERO {
+            self.since = now;
+        }
         self.looked = now;
     }
 }

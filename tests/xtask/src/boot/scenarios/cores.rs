@@ -55,6 +55,7 @@ pub const STOLEN_TIME: Scenario = Scenario {
         "both driver domains and two guests",
         "a disk is read",
         "a disk answers soon although time is stolen",
+        "TCP each way is measured",
         "TCP each way although time is stolen",
         "xl shutdown of both domains",
     ],
