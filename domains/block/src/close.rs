@@ -5,8 +5,8 @@ use outrigger_ring::SharedPages;
 use outrigger_xen::{Clock, EventChannels, GrantRef, GrantTable, Survivors};
 
 use crate::barrier::Barrier;
+use crate::batch::Batch;
 use crate::counters::Counters;
-use crate::gather::Batch;
 use crate::journal::Slot;
 use crate::ring::Ring;
 
@@ -92,7 +92,12 @@ impl<P: SharedPages + Clone> Ring<P> {
     }
 
     /// Unmaps at most `most` pages of what was shed, or of a ring that is settled; how many. None: that was all.
-    pub fn unmap_some<H: GrantTable<Pages = P> + Clock>(&mut self, hv: &H, batch: &mut Batch, most: usize) -> usize {
+    pub fn unmap_some<H: GrantTable<Pages = P> + Clock>(
+        &mut self,
+        hv: &H,
+        batch: &mut Batch,
+        most: usize,
+    ) -> usize {
         let mut count = self.gather.unmap_retired(hv, batch, most);
         while self.closing
             && count < most

@@ -249,7 +249,11 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
 
 /// Whether a device that was reset is what it was, but perhaps of another size.
 fn is_same_device(now: &BlockLimits, before: &BlockLimits) -> bool {
-    (BlockLimits { sectors: 0, ..*now }) == (BlockLimits { sectors: 0, ..*before })
+    (BlockLimits { sectors: 0, ..*now })
+        == (BlockLimits {
+            sectors: 0,
+            ..*before
+        })
 }
 
 /// The bits of a ring's tags that name the ring, and this beginning of it.

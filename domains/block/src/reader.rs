@@ -45,7 +45,9 @@ impl<H: Hypervisor, D: BlockDevice, M: SharedPages> Sectors for Reader<'_, '_, H
     }
 
     fn logical_block_size(&self) -> u32 {
-        self.block.state.borrow().disks[self.disk].limits.logical_block_size
+        self.block.state.borrow().disks[self.disk]
+            .limits
+            .logical_block_size
     }
 
     async fn read(&mut self, sector: u64, into: &mut [u8]) -> Result<(), ReadError> {

@@ -31,12 +31,7 @@ impl<H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'_, H, D, M> {
     ///
     /// # Errors
     /// There is none, or more than one; why.
-    pub(crate) async fn locate(
-        &self,
-        id: DeviceId,
-        target: &Target,
-        resumed: bool,
-    ) -> Result<Place, String> {
+    pub(crate) async fn locate(&self, id: DeviceId, target: &Target, resumed: bool) -> Result<Place, String> {
         if resumed {
             return self.state.borrow().resolve_again(self.hv, id, target);
         }

@@ -174,9 +174,9 @@ pub(crate) fn start(device_tree: usize, is_first_life: bool) -> ! {
     let runstate = vcpu_info.part(RUNSTATE, size_of::<VcpuRunstateInfo>()).address();
     match hypercalls::register_runstate(runstate as u64) {
         Ok(()) => arch::current::account(runstate),
-        Err(errno) => warn!(
-            "Xen does not say how much time others have had: {errno:?}; the watchdog counts it as ours"
-        ),
+        Err(errno) => {
+            warn!("Xen does not say how much time others have had: {errno:?}; the watchdog counts it as ours")
+        }
     }
     // SAFETY: shown there in the first life, for good, and mapped in stage 1 with the whole window.
     let [shared_info, own_grants] =

@@ -32,7 +32,8 @@ fn indirect_requests_without_persistent_grants_take_bounded_turns() {
         order: 1,
         ..Options::default()
     };
-    let mut guests = [FE, OTHER].map(|domain| Guest::boot(&world, vbd(domain, 51712), "virtio0", "r", options));
+    let mut guests =
+        [FE, OTHER].map(|domain| Guest::boot(&world, vbd(domain, 51712), "virtio0", "r", options));
     for guest in &mut guests {
         let buffers = guest.buffers(256);
         let segs: Vec<_> = buffers.iter().map(|buffer| (buffer.gref, 3, 3)).collect();
@@ -50,8 +51,14 @@ fn indirect_requests_without_persistent_grants_take_bounded_turns() {
         turns += 1;
         total += maps;
         // And the pages that say which.
-        assert!(maps <= TURN_PAGES + 2 * 32, "{maps} pages are mapped in turn {turns}");
-        assert!(unmaps <= TURN_PAGES + 256 + 2 * 32, "{unmaps} pages are unmapped in turn {turns}");
+        assert!(
+            maps <= TURN_PAGES + 2 * 32,
+            "{maps} pages are mapped in turn {turns}"
+        );
+        assert!(
+            unmaps <= TURN_PAGES + 256 + 2 * 32,
+            "{unmaps} pages are unmapped in turn {turns}"
+        );
         if !more {
             if world.disk().in_flight() == 0 {
                 break;
@@ -83,7 +90,10 @@ fn rings_that_map_much_take_turns() {
         .map(|n| Guest::boot(&world, vbd(FE, 51712 + 16 * n), "virtio0", "r", options))
         .collect();
     let mut calm = Guest::boot(&world, vbd(OTHER, 51712), "virtio0", "r", options);
-    let work: Vec<_> = greedy.iter().map(|guest| (guest.buffers(256), guest.buffer())).collect();
+    let work: Vec<_> = greedy
+        .iter()
+        .map(|guest| (guest.buffers(256), guest.buffer()))
+        .collect();
     let mine = calm.buffers(8);
     let mut served = 0;
     let mut asked = calm.data(0, READ, 0, &[mine[0].whole()]);
@@ -104,7 +114,10 @@ fn rings_that_map_much_take_turns() {
             asked = calm.data(0, READ, 0, &[mine[0].whole()]);
         }
     }
-    assert!(served >= 20, "served in {served} of 100 turns; two rings' pages fit a turn, and eight want some");
+    assert!(
+        served >= 20,
+        "served in {served} of 100 turns; two rings' pages fit a turn, and eight want some"
+    );
 }
 
 /// A disk with 12,288 persistent pages goes while another guest reads.
@@ -147,7 +160,10 @@ fn a_disk_that_goes_does_not_stop_others() {
         }
         assert!(turns < 1000, "it ends");
     }
-    assert!(turns >= 96 && longest <= 2, "{turns} turns; a read has waited for {longest}");
+    assert!(
+        turns >= 96 && longest <= 2,
+        "{turns} turns; a read has waited for {longest}"
+    );
     world.advance(100);
     assert_eq!(world.state(large.device), "6");
 }
@@ -177,7 +193,11 @@ fn an_empty_barrier_waits_for_earlier_writes() {
         world.settle();
         guest.collect();
         assert_eq!(guest.answer(barrier), Some(OKAY));
-        assert_eq!(world.disk().durable[..4096], crate::guest::pattern(5, 4096), "it is durable");
+        assert_eq!(
+            world.disk().durable[..4096],
+            crate::guest::pattern(5, 4096),
+            "it is durable"
+        );
         world.disk().let_go();
         world.settle();
         guest.collect();

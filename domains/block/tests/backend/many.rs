@@ -58,13 +58,19 @@ fn sixty_four_disks_of_guests_with_four_processors() {
                 guest.collect();
                 assert_eq!(guest.unanswered(), 0, "round {round}");
             }
-            let answers = guests.iter().flat_map(|guest| asked.iter().filter_map(|id| guest.answer(*id)));
+            let answers = guests
+                .iter()
+                .flat_map(|guest| asked.iter().filter_map(|id| guest.answer(*id)));
             assert!(answers.into_iter().all(|answer| answer == OKAY));
         }
         // One more is refused, in words; and one that leaves makes room.
         let late = vbd(OTHER, 51712);
         world.attach(late, "virtio0", "r");
-        assert!(world.error(late).contains("no more than 64 vbds"), "{}", world.error(late));
+        assert!(
+            world.error(late).contains("no more than 64 vbds"),
+            "{}",
+            world.error(late)
+        );
         for guest in guests.drain(..8) {
             guest.close(&world);
             world.ts.begin_detach(guest.device);
@@ -94,8 +100,19 @@ fn idle_rings_give_back_what_they_keep() {
     for disk in 0..6 {
         let device = vbd(FE, 51712 + 16 * disk);
         world.attach(device, "virtio0", "r");
-        let order: u32 = world.node(device, "max-ring-page-order").unwrap().parse().unwrap();
-        let mut guest = Guest::connect(&world, device, Options { order: order.min(options.order), ..options });
+        let order: u32 = world
+            .node(device, "max-ring-page-order")
+            .unwrap()
+            .parse()
+            .unwrap();
+        let mut guest = Guest::connect(
+            &world,
+            device,
+            Options {
+                order: order.min(options.order),
+                ..options
+            },
+        );
         let page = guest.buffer();
         for _ in 0..16 {
             let buffers = guest.buffers(256);

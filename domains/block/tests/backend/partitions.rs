@@ -331,11 +331,19 @@ fn a_slow_disk_that_is_attached_stops_nobody() {
     world.disks[1].borrow_mut().held = true;
     world.attach(device, "virtio1:1", "r");
     world.advance(4000);
-    assert!(world.error(device).contains("does not answer"), "{}", world.error(device));
+    assert!(
+        world.error(device).contains("does not answer"),
+        "{}",
+        world.error(device)
+    );
     let reads = world.disks[1].borrow().seen.len();
     let other = vbd(OTHER, 51728);
     world.attach(other, "virtio1:1", "r");
-    assert!(world.error(other).contains("does not answer"), "{}", world.error(other));
+    assert!(
+        world.error(other).contains("does not answer"),
+        "{}",
+        world.error(other)
+    );
     assert_eq!(world.disks[1].borrow().seen.len(), reads);
     read(&mut first);
 }

@@ -83,7 +83,12 @@ fn a_device_that_never_answers_fails_what_was_asked() {
     // Two resets, and trials after 10, 30 and 40 seconds more: each gets half a minute.
     assert_eq!(world.disk().restarts, 6);
     let device = guest.device;
-    assert!(world.node(device, "statistics").unwrap().contains(" disk-failed=1 "));
+    assert!(
+        world
+            .node(device, "statistics")
+            .unwrap()
+            .contains(" disk-failed=1 ")
+    );
     let buffer = guest.buffer();
     let id = guest.data(0, READ, 0, &[buffer.whole()]);
     assert_eq!(guest.one(&world, id), ERROR, "it fails at once");
@@ -160,7 +165,11 @@ fn time_in_which_the_domain_did_not_run_is_no_silence() {
             world.disk().let_go();
             world.settle();
             guest.collect();
-            assert_eq!(guest.answer(id), Some(OKAY), "pause {pause}, answers wait: {answers_wait}");
+            assert_eq!(
+                guest.answer(id),
+                Some(OKAY),
+                "pause {pause}, answers wait: {answers_wait}"
+            );
         }
         let told = world.node(guest.device, "statistics").unwrap();
         assert!(!told.contains("disk-resets"), "{told}");

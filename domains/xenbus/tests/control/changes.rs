@@ -123,14 +123,20 @@ fn statistics_are_written_every_few_seconds_if_they_have_changed() {
     host.millis(4000);
     assert_eq!(host.key(guest.device, "statistics"), None);
     host.linger();
-    assert_eq!(host.key(guest.device, "statistics").as_deref(), Some("reads=1 restarts=0"));
+    assert_eq!(
+        host.key(guest.device, "statistics").as_deref(),
+        Some("reads=1 restarts=0")
+    );
     assert_eq!(total().as_deref(), Ok("reads=1 restarts=0"));
     // The guest may read it, as it may the rest of the directory.
     let path = format!("{}/statistics", guest.device.backend_path());
     assert_eq!(guest.xs.read(&path).as_deref(), Ok("reads=1 restarts=0"));
     say("reads=2");
     host.millis(5000);
-    assert_eq!(host.key(guest.device, "statistics").as_deref(), Some("reads=2 restarts=0"));
+    assert_eq!(
+        host.key(guest.device, "statistics").as_deref(),
+        Some("reads=2 restarts=0")
+    );
     assert_eq!(total().as_deref(), Ok("reads=2 restarts=0"));
 
     host.xs
