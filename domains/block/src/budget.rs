@@ -240,9 +240,9 @@ mod tests {
     }
 
     #[test]
-    fn twelve_stock_disks_keep_all_their_grants() {
+    fn twenty_stock_disks_keep_all_their_grants() {
         let mut ledger = Ledger::new(Budget::default());
-        for guest in 1..=12 {
+        for guest in 1..=20 {
             let allowance = ledger.allow(1, &STOCK).unwrap();
             assert_eq!(
                 (allowance.persistent, allowance.indirect),

@@ -9,7 +9,7 @@ use outrigger_xen::{Access, DmaMap, DmaPage, DomId, GrantError, GrantTable, MapR
 use crate::batch::{Batch, TURN_SEGMENTS};
 use crate::journal::{Journal, Slot};
 use crate::persistent::PersistentGrants;
-use crate::ring::Turn;
+use crate::ring::{REQUEST_BUDGET, Turn};
 use crate::transient::{Chain, TransientMaps};
 use crate::view::DiskView;
 
@@ -79,7 +79,7 @@ impl Gather {
             transients: TransientMaps::new(transients),
             segments: Vec::with_capacity(TURN_SEGMENTS),
             wanted: Vec::with_capacity(TURN_SEGMENTS),
-            planned: Vec::with_capacity(TURN_SEGMENTS),
+            planned: Vec::with_capacity(REQUEST_BUDGET as usize),
             maps: 0,
             unmaps: 0,
         }
