@@ -341,7 +341,8 @@ fn a_card_that_stays_busy_after_a_write() {
     is_fault(&mut rig, DeviceFault("the card stays busy"));
 }
 
-/// The domain is paused for longer than any card may take, wherever it is; the card goes on meanwhile. Nothing has failed.
+/// The domain is paused for longer than any card may take, wherever it is; the card goes on meanwhile.
+/// Nothing has failed.
 #[test]
 fn a_pause_at_any_moment_is_no_fault() {
     let setup = Setup::generic(

@@ -71,8 +71,9 @@ impl<P: SharedPages + Clone> Ring<P> {
         }
     }
 
-    /// Answers what is done and has given up its pages. The caller has unmapped the batch, so that no page of these requests is
-    /// mapped any more but by agreement (XSA-396). True if there is something left to answer.
+    /// Answers what is done and has given up its pages. The caller has unmapped the batch, so that no page of
+    /// these requests is mapped any more but by agreement (XSA-396). True if there is something left to
+    /// answer.
     #[inline]
     pub fn answer<H: EventChannels + Survivors>(&mut self, hv: &H, batch: &mut Batch) -> bool {
         if self.unswept && !self.sweep(hv, batch) {
@@ -93,7 +94,8 @@ impl<P: SharedPages + Clone> Ring<P> {
         self.has_answers()
     }
 
-    /// Unmaps some of what an earlier life had mapped for this guest's requests and nobody has claimed; true if that was all.
+    /// Unmaps some of what an earlier life had mapped for this guest's requests and nobody has claimed; true
+    /// if that was all.
     #[cold]
     fn sweep<H: Survivors>(&mut self, hv: &H, batch: &mut Batch) -> bool {
         if batch.unmaps_left > 0 && hv.unclaimed(self.dom) > 0 {
@@ -206,7 +208,8 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         }
     }
 
-    /// Writes the responses, after everything that their requests had mapped is unmapped; as many as the turn goes.
+    /// Writes the responses, after everything that their requests had mapped is unmapped; as many as the turn
+    /// goes.
     #[inline]
     pub fn respond<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
         let Self { rings, batch, .. } = self;

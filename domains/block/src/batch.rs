@@ -11,8 +11,9 @@ use crate::view::MAX_INDIRECT_SEGMENTS;
 /// So a turn's requests have at most this many.
 pub(crate) const TURN_SEGMENTS: usize = SEGMENT_BUDGET + MAX_INDIRECT_SEGMENTS;
 
-/// Pages that a turn maps for requests, those of all rings together, and pages that it unmaps: 4 MiB each. What is more waits
-/// for the next turn. A ring maps half of that, and less where many want some; but at least what one request may need.
+/// Pages that a turn maps for requests, those of all rings together, and pages that it unmaps: 4 MiB each.
+/// What is more waits for the next turn. A ring maps half of that, and less where many want some; but at
+/// least what one request may need.
 const TURN_PAGES: usize = 2 * SEGMENT_BUDGET;
 
 /// Scratch memory that all rings share, one after the other.
@@ -63,7 +64,8 @@ impl Batch {
         self.ring_left = (TURN_PAGES / rings.max(1)).clamp(MAX_INDIRECT_SEGMENTS, SEGMENT_BUDGET);
     }
 
-    /// Unmaps all that was given up since, in batches. To be called before any response of those requests is written.
+    /// Unmaps all that was given up since, in batches. To be called before any response of those requests is
+    /// written.
     #[inline]
     pub fn unmap<H: GrantTable>(&mut self, hv: &H) {
         if !self.unmapping.is_empty() {

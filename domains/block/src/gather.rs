@@ -183,9 +183,10 @@ impl Gather {
         !self.planned.is_empty()
     }
 
-    /// Maps the pages of all planned requests, or of as many as there is room for in this turn, in one call. What could not be
-    /// mapped stays planned; what became of the others is in [`Batch::outcomes`]. Says what the rest waits for: nothing, a
-    /// completion, the next turn ([`Turn::More`]), or Xen or our own window, which were exhausted.
+    /// Maps the pages of all planned requests, or of as many as there is room for in this turn, in one call.
+    /// What could not be mapped stays planned; what became of the others is in [`Batch::outcomes`]. Says what
+    /// the rest waits for: nothing, a completion, the next turn ([`Turn::More`]), or Xen or our own window,
+    /// which were exhausted.
     pub fn map<H: GrantTable>(
         &mut self,
         hv: &H,

@@ -25,8 +25,8 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         }
     }
 
-    /// Unmaps some of what nobody uses any more, and lets go of the closed rings that owe and hold nothing. A bounded portion, so
-    /// that others' requests go on meanwhile.
+    /// Unmaps some of what nobody uses any more, and lets go of the closed rings that owe and hold nothing. A
+    /// bounded portion, so that others' requests go on meanwhile.
     #[cold]
     pub fn release<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
         for index in self.closing.iter() {
@@ -71,8 +71,9 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         }
     }
 
-    /// What each of `rings` further rings may have. If that is less than they can make use of, rings that have more than their
-    /// part, and nothing in flight now, give it back: a late guest gets less, not nothing.
+    /// What each of `rings` further rings may have. If that is less than they can make use of, rings that
+    /// have more than their part, and nothing in flight now, give it back: a late guest gets less, not
+    /// nothing.
     pub fn allow(&mut self, rings: usize, need: &Need) -> Option<Allowance> {
         let allowance = self.budget.allow(rings, need)?;
         let fair = self.budget.fair(rings, need);
@@ -117,8 +118,8 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         self.poke();
     }
 
-    /// Mappings have run out, which the budget should not let happen: of the rings with nothing in flight, the one that keeps
-    /// most pages to save work gives them up.
+    /// Mappings have run out, which the budget should not let happen: of the rings with nothing in flight,
+    /// the one that keeps most pages to save work gives them up.
     #[cold]
     pub fn relieve(&mut self) {
         let rings = (0..).zip(&self.rings);

@@ -118,8 +118,8 @@ impl<'h, H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'h, H, D, M> {
         }
     }
 
-    /// Adds a device: the name that guests call it (`virtio0`), its interrupts in [`Wake::devices`], and a page for reads
-    /// of our own.
+    /// Adds a device: the name that guests call it (`virtio0`), its interrupts in [`Wake::devices`], and a
+    /// page for reads of our own.
     pub fn add_disk(&self, name: String, interrupts: IrqSet, device: D, page: DmaMemory<M>) {
         let disk = Disk::new(name, interrupts, device, page);
         log::info!(
@@ -270,8 +270,8 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         }
     }
 
-    /// Before the domain may sleep: all who could have something for us by now are looked at once more, and asked to tell
-    /// us next time.
+    /// Before the domain may sleep: all who could have something for us by now are looked at once more, and
+    /// asked to tell us next time.
     #[inline]
     fn settle<H: Hypervisor<Pages = P>>(&mut self, hv: &H) -> TurnOutcome {
         if !self.closing.is_empty() || !self.shedding.is_empty() {
