@@ -210,11 +210,11 @@ vectors:
 .endr
 
 // The watchdog's timer: another tick without a sign of life from the loop. x0 = vector; x0, x1 are saved.
-// outrigger_watchdog (arch/aarch64/watchdog.rs): +0 ticks so far, +8 ticks that are too many, +16 timer counts a tick,
-// +24 GICC base, or 0 for the system registers of a GICv3, +32 in images for tests: where to go on, once, instead of where
-// the program was. +40 the count at the first tick, +48 the time that others had had by then, +56 Xen's account of that time
-// (struct vcpu_runstate_info) or 0, +64 counts a nanosecond, 32.32 fixed point, +72 counts of our own since the first tick that
-// are too many.
+// outrigger_watchdog (arch/aarch64/watchdog.rs): +0 ticks so far, +8 ticks that are too many, +16 timer
+// counts a tick, +24 GICC base, or 0 for the system registers of a GICv3, +32 in images for tests: where to
+// go on, once, instead of where the program was. +40 the count at the first tick, +48 the time that others
+// had had by then, +56 Xen's account of that time (struct vcpu_runstate_info) or 0, +64 counts a nanosecond,
+// 32.32 fixed point, +72 counts of our own since the first tick that are too many.
 tick:
     stp     x2, x3, [sp, #16]
     stp     x4, x5, [sp, #32]

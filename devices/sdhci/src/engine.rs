@@ -60,7 +60,7 @@ pub(crate) struct Active {
     /// The card is asked again then, and no command is under way.
     pub again: Option<Instant>,
     /// When the status was looked at last.
-    looked: Instant,
+    pub(crate) looked: Instant,
     /// How often the request was begun.
     pub tries: u8,
     /// How often the card did not answer after a failure.
@@ -196,7 +196,8 @@ where
             if now < again {
                 return Ok(Progress::Pending);
             }
-            if now > active.until && active.step == Step::Verify {
+            // Judged by an answer of after that time: we may have been paused meanwhile.
+            if active.looked > active.until && active.step == Step::Verify {
                 return self.failed(request, 0);
             }
             self.enter(active.step, request);

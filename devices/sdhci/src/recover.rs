@@ -66,7 +66,7 @@ where
             return Ok(Progress::Pending);
         };
         if !self.host.card_status().is_ready() {
-            if self.host.now() > active.until {
+            if active.looked > active.until {
                 return Err(DeviceFault("the card stays busy"));
             }
             return Ok(self.ask_again());

@@ -2,6 +2,8 @@
 
 mod rig;
 
+use core::time::Duration;
+
 use outrigger_devices::{BlockDevice, BlockOp, Device, DeviceFault, DmaReach, QueueFull, Status};
 use outrigger_sdhci::Options;
 use outrigger_sdhci_model::{CardOffer, Fault, Slot};
@@ -337,6 +339,31 @@ fn a_card_that_stays_busy_after_a_write() {
     assert_eq!(rig.drain(), Err(DeviceFault("the card stays busy")));
     rig.forget();
     is_fault(&mut rig, DeviceFault("the card stays busy"));
+}
+
+/// The domain is paused for longer than any card may take, wherever it is; the card goes on meanwhile.
+/// Nothing has failed.
+#[test]
+fn a_pause_at_any_moment_is_no_fault() {
+    let setup = Setup::generic(
+        Slot::VERSION_4,
+        CardOffer {
+            busy: 2,
+            ..CardOffer::EMMC
+        },
+    );
+    for moment in 0..40 {
+        let mut rig = filled(setup);
+        rig.transfer(BlockOp::Write, 0, &pages(1)).expect("room");
+        rig.dataless(BlockOp::Discard, 64, 8).expect("room");
+        for _ in 0..moment {
+            rig.turn().expect("no fault");
+        }
+        while rig.model.run() {}
+        rig.clock.advance(Duration::from_secs(40));
+        assert_eq!(rig.drain(), Ok(()), "paused after {moment} turns");
+        serves(&mut rig);
+    }
 }
 
 #[test]

@@ -90,8 +90,8 @@ pub enum Request<'a> {
     },
     /// Make the writes that have been answered durable.
     Flush,
-    /// A write in between two flushes, after all that came before it (`WRITE_BARRIER`, or a flush that carries data). An empty
-    /// `WRITE_BARRIER` is a flush after all that came before it.
+    /// A write in between two flushes, after all that came before it (`WRITE_BARRIER`, or a flush that
+    /// carries data). An empty `WRITE_BARRIER` is a flush after all that came before it.
     Barrier {
         /// First sector.
         sector: u64,

@@ -1,13 +1,15 @@
 //! From completions to responses: each request is answered once.
 
 use outrigger_blkif::{Refusal, Status};
-use outrigger_devices::Tag;
+use outrigger_devices::{BlockDevice, Status as DeviceStatus, Tag};
 use outrigger_ring::{Overflow, SharedPages};
-use outrigger_xen::{EventChannels, GrantTable, Survivors};
+use outrigger_xen::{EventChannels, GrantTable, Hypervisor, Survivors};
 
-use crate::gather::Batch;
+use crate::batch::Batch;
+use crate::disk::{Disk, OWN_TAG, Reading};
 use crate::journal::Slot;
 use crate::ring::Ring;
+use crate::service::State;
 use crate::transient::Chain;
 
 /// Pages unmapped by one call.
@@ -69,8 +71,9 @@ impl<P: SharedPages + Clone> Ring<P> {
         }
     }
 
-    /// Answers what is done and has given up its pages. The caller has unmapped the batch, so that no page of these requests is
-    /// mapped any more but by agreement (XSA-396). True if there is something left to answer.
+    /// Answers what is done and has given up its pages. The caller has unmapped the batch, so that no page of
+    /// these requests is mapped any more but by agreement (XSA-396). True if there is something left to
+    /// answer.
     #[inline]
     pub fn answer<H: EventChannels + Survivors>(&mut self, hv: &H, batch: &mut Batch) -> bool {
         if self.unswept && !self.sweep(hv, batch) {
@@ -91,7 +94,8 @@ impl<P: SharedPages + Clone> Ring<P> {
         self.has_answers()
     }
 
-    /// Unmaps some of what an earlier life had mapped for this guest's requests and nobody has claimed; true if that was all.
+    /// Unmaps some of what an earlier life had mapped for this guest's requests and nobody has claimed; true
+    /// if that was all.
     #[cold]
     fn sweep<H: Survivors>(&mut self, hv: &H, batch: &mut Batch) -> bool {
         if batch.unmaps_left > 0 && hv.unclaimed(self.dom) > 0 {
@@ -127,5 +131,102 @@ impl<P: SharedPages + Clone> Ring<P> {
     #[inline]
     pub fn has_requests(&self) -> Result<bool, Overflow> {
         Ok(!self.closing && self.ring.pending()? > 0)
+    }
+}
+
+impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
+    /// Takes what the devices have completed.
+    #[inline]
+    pub fn reap<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
+        for disk in 0..self.disks.len() {
+            self.reap_disk(hv, disk);
+        }
+    }
+
+    pub(crate) fn reap_disk<H: Hypervisor<Pages = P>>(&mut self, hv: &H, index: usize) {
+        let Self {
+            disks,
+            rings,
+            answerable,
+            ..
+        } = self;
+        let Disk {
+            device,
+            queues,
+            reading,
+            ..
+        } = &mut disks[index];
+        let mut fault = None;
+        let mut completions = 0_u32;
+        let mut own = false;
+        for (number, queue) in queues.iter_mut().enumerate() {
+            if queue.in_flight == 0 {
+                continue;
+            }
+            let mut completed = 0;
+            let reaped = device.reap(number, &mut |completion| {
+                completed += 1;
+                if completion.tag == OWN_TAG {
+                    *reading = Reading::Done(completion.status);
+                    own = true;
+                    return;
+                }
+                let status = match completion.status {
+                    DeviceStatus::Ok => Status::Okay,
+                    DeviceStatus::IoError => Status::Error,
+                    DeviceStatus::Unsupported => Status::Unsupported,
+                };
+                // A tag is believed as far as it names a request that is in flight.
+                let at = (completion.tag.0 >> 16) as usize;
+                if let Some(Some(served)) = rings.get_mut(at)
+                    && served.ring.owns(completion.tag)
+                    && served.ring.complete(completion.tag, status)
+                {
+                    answerable.insert(at);
+                }
+            });
+            queue.in_flight = queue.in_flight.saturating_sub(completed);
+            completions = completions.wrapping_add(completed);
+            if let Err(error) = reaped {
+                fault = Some(error);
+                break;
+            }
+        }
+        if completions > 0 {
+            self.found = true;
+            let waiting = self.waiting.take();
+            self.active.extend(waiting);
+            // Our own read may wait for room.
+            self.poke |= own || self.read_by.is_some();
+        }
+        self.disks[index].completed = self.disks[index].completed.wrapping_add(completions);
+        if own && self.disks[index].failed.is_some() {
+            self.end_trial(hv, index);
+        }
+        if let Some(fault) = fault {
+            self.reset_disk(hv, index, fault.0);
+        }
+    }
+
+    /// Writes the responses, after everything that their requests had mapped is unmapped; as many as the turn
+    /// goes.
+    #[inline]
+    pub fn respond<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
+        let Self { rings, batch, .. } = self;
+        let answerable = self.answerable.take();
+        for index in answerable.iter_from(self.first) {
+            if let Some(served) = &mut rings[index] {
+                served.ring.release_done(hv, batch);
+            }
+        }
+        batch.unmap(hv);
+        for index in answerable.iter() {
+            hv.still_alive();
+            if let Some(served) = &mut rings[index]
+                && served.ring.answer(hv, batch)
+            {
+                self.answerable.insert(index);
+            }
+        }
     }
 }

@@ -50,8 +50,8 @@ pub(crate) struct Need {
 }
 
 impl Need {
-    /// Data pages that may stay mapped: a frontend that keeps its grants has 32 segments and an indirect page a slot of them, as
-    /// Linux does.
+    /// Data pages that may stay mapped: a frontend that keeps its grants has 32 segments and an indirect page
+    /// a slot of them, as Linux does.
     pub fn persistent(&self) -> usize {
         if self.persistent {
             (33 * self.slots).min(4096)
@@ -99,7 +99,8 @@ pub(crate) struct Rings {
 /// Requests of one page, and so of a ring: blkif has 32 in a page.
 pub(crate) const PAGE_SLOTS: usize = 32;
 
-/// Requests of all rings: each takes 128 bytes of the memory that outlives a restart (`Survivors`), 1 MiB of 1.3.
+/// Requests of all rings: each takes 128 bytes of the memory that outlives a restart (`Survivors`), 1 MiB of
+/// 1.3.
 pub(crate) const SLOTS: usize = 8192;
 
 /// Segments that are offered when there is no room for more: as many as Linux's frontend uses.
@@ -128,8 +129,9 @@ impl Ledger {
         }
     }
 
-    /// What a further vbd is offered, when `taken` is there or promised and `vbds` may come after it. Each of those finds a ring of
-    /// one page and room for requests of [`FEW_SEGMENTS`]; of what is beyond that, a frontend gets a part.
+    /// What a further vbd is offered, when `taken` is there or promised and `vbds` may come after it. Each of
+    /// those finds a ring of one page and room for requests of [`FEW_SEGMENTS`]; of what is beyond that, a
+    /// frontend gets a part.
     pub fn offer(&self, taken: Rings, vbds: usize) -> Offer {
         let rings = MAX_RINGS.saturating_sub(taken.rings);
         let spare = rings.saturating_sub(vbds + 1);
@@ -149,9 +151,9 @@ impl Ledger {
         }
     }
 
-    /// What each of `rings` further rings may have: room for its largest request, without which it could come to a stop, and
-    /// besides what it can make use of, but not more than its part of half of what nobody needs. `None` if even the least is not
-    /// there.
+    /// What each of `rings` further rings may have: room for its largest request, without which it could come
+    /// to a stop, and besides what it can make use of, but not more than its part of half of what nobody
+    /// needs. `None` if even the least is not there.
     pub fn allow(&self, rings: usize, need: &Need) -> Option<Allowance> {
         let rings = rings.max(1);
         let least = need.segments;
@@ -240,9 +242,9 @@ mod tests {
     }
 
     #[test]
-    fn twelve_stock_disks_keep_all_their_grants() {
+    fn twenty_stock_disks_keep_all_their_grants() {
         let mut ledger = Ledger::new(Budget::default());
-        for guest in 1..=12 {
+        for guest in 1..=20 {
             let allowance = ledger.allow(1, &STOCK).unwrap();
             assert_eq!(
                 (allowance.persistent, allowance.indirect),
@@ -253,7 +255,8 @@ mod tests {
         }
     }
 
-    /// 64 vbds, each of which takes all that it is offered, find room for requests of the size that they were offered.
+    /// 64 vbds, each of which takes all that it is offered, find room for requests of the size that they were
+    /// offered.
     #[test]
     fn the_greedy_leave_room_for_others() {
         for persistent in [false, true] {

@@ -5,8 +5,8 @@ use outrigger_ring::SharedPages;
 use outrigger_xen::{Clock, EventChannels, GrantRef, GrantTable, Survivors};
 
 use crate::barrier::Barrier;
+use crate::batch::Batch;
 use crate::counters::Counters;
-use crate::gather::Batch;
 use crate::journal::Slot;
 use crate::ring::Ring;
 
@@ -85,13 +85,15 @@ impl<P: SharedPages + Clone> Ring<P> {
         self.gather.persistent.len()
     }
 
-    /// Gives up the pages that only stay mapped to save work, which are in nobody's use, and keeps at most `capacity` from now on.
+    /// Gives up the pages that only stay mapped to save work, which are in nobody's use, and keeps at most
+    /// `capacity` from now on.
     pub fn shed(&mut self, capacity: usize) {
         debug_assert!(self.is_idle(), "a device may be using them");
         self.gather.persistent.retire(capacity);
     }
 
-    /// Unmaps at most `most` pages of what was shed, or of a ring that is settled; how many. None: that was all.
+    /// Unmaps at most `most` pages of what was shed, or of a ring that is settled; how many. None: that was
+    /// all.
     pub fn unmap_some<H: GrantTable<Pages = P> + Clock>(
         &mut self,
         hv: &H,
@@ -122,7 +124,8 @@ impl<P: SharedPages + Clone> Ring<P> {
         self.closing && self.in_flight == 0 && self.journal.owed() == 0
     }
 
-    /// Gives the rest back: port, the ring itself. What it kept was shed and unmapped before. Its counters remain.
+    /// Gives the rest back: port, the ring itself. What it kept was shed and unmapped before. Its counters
+    /// remain.
     pub fn release<H: GrantTable<Pages = P> + EventChannels + Survivors>(mut self, hv: &H) -> Counters {
         debug_assert!(self.is_settled(), "nothing may be in flight");
         debug_assert!(

@@ -138,8 +138,8 @@ impl<D: BlockDevice, M: SharedPages> Disk<D, M> {
         begun
     }
 
-    /// What happened to it since the domain began, for all its vbds; words to follow a vbd's counters: its driver's counters, how
-    /// often it was reset, and whether it is given up.
+    /// What happened to it since the domain began, for all its vbds; words to follow a vbd's counters: its
+    /// driver's counters, how often it was reset, and whether it is given up.
     pub fn counted(&self) -> String {
         let mut words = String::new();
         self.device

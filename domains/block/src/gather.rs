@@ -6,21 +6,15 @@ use outrigger_blkif::{DataOp, Refusal, Segment, Segments};
 use outrigger_devices::DmaSegment;
 use outrigger_xen::{Access, DmaMap, DmaPage, DomId, GrantError, GrantTable, MapRequest};
 
+use crate::batch::{Batch, TURN_SEGMENTS};
 use crate::journal::{Journal, Slot};
 use crate::persistent::PersistentGrants;
-use crate::ring::Turn;
+use crate::ring::{REQUEST_BUDGET, Turn};
 use crate::transient::{Chain, TransientMaps};
-use crate::view::{DiskView, MAX_INDIRECT_SEGMENTS};
+use crate::view::DiskView;
 
 /// A ring takes no further request in a turn once those it took have this many segments: 2 MiB.
 pub(crate) const SEGMENT_BUDGET: usize = 512;
-
-/// So a turn's requests have at most this many.
-const TURN_SEGMENTS: usize = SEGMENT_BUDGET + MAX_INDIRECT_SEGMENTS;
-
-/// Pages that a turn maps for requests, those of all rings together, and pages that it unmaps: 4 MiB each. What is more waits
-/// for the next turn. A ring maps half of that, and less where many want some; but at least what one request may need.
-const TURN_PAGES: usize = 2 * SEGMENT_BUDGET;
 
 /// A read or write whose pages are all within the device's reach: `segments[start..end]` of [`Gather`].
 #[derive(Clone, Copy)]
@@ -75,63 +69,6 @@ pub(crate) struct Gather {
     pub unmaps: u64,
 }
 
-/// Scratch memory that all rings share, one after the other.
-pub(crate) struct Batch {
-    requests: Vec<MapRequest>,
-    results: Vec<Result<DmaMap, GrantError>>,
-    /// What became of the requests that [`Gather::map`] dealt with.
-    pub outcomes: Vec<Mapped>,
-    /// The segments of one indirect request, as words.
-    pub words: Vec<u32>,
-    unmapping: Vec<DmaMap>,
-    /// Pages that this turn may still map.
-    maps_left: usize,
-    /// The same for the ring that has its turn.
-    ring_left: usize,
-    /// Some ring had to wait for the next turn because of that.
-    pub is_short: bool,
-    /// Pages that this turn may still unmap, but for the last request's.
-    pub unmaps_left: usize,
-}
-
-impl Batch {
-    pub fn new() -> Self {
-        Self {
-            requests: Vec::with_capacity(TURN_SEGMENTS),
-            results: Vec::with_capacity(TURN_SEGMENTS),
-            outcomes: Vec::with_capacity(TURN_SEGMENTS),
-            words: alloc::vec![0; Segment::WORDS * MAX_INDIRECT_SEGMENTS],
-            unmapping: Vec::with_capacity(2 * TURN_SEGMENTS),
-            maps_left: TURN_PAGES,
-            ring_left: SEGMENT_BUDGET,
-            is_short: false,
-            unmaps_left: TURN_PAGES,
-        }
-    }
-
-    /// A turn begins.
-    #[inline]
-    pub fn begin_turn(&mut self) {
-        self.maps_left = TURN_PAGES;
-        self.is_short = false;
-        self.unmaps_left = TURN_PAGES;
-    }
-
-    /// One of `rings` rings has its turn.
-    #[inline]
-    pub fn begin_ring(&mut self, rings: usize) {
-        self.ring_left = (TURN_PAGES / rings.max(1)).clamp(MAX_INDIRECT_SEGMENTS, SEGMENT_BUDGET);
-    }
-
-    /// Unmaps all that was given up since, in batches. To be called before any response of those requests is written.
-    #[inline]
-    pub fn unmap<H: GrantTable>(&mut self, hv: &H) {
-        if !self.unmapping.is_empty() {
-            hv.unmap_for_dma(&mut self.unmapping);
-        }
-    }
-}
-
 impl Gather {
     /// Room for `persistent` pages that stay and `transients` that go with their request, allocated now.
     pub fn new(dom: DomId, persistent: usize, transients: usize) -> Self {
@@ -142,7 +79,7 @@ impl Gather {
             transients: TransientMaps::new(transients),
             segments: Vec::with_capacity(TURN_SEGMENTS),
             wanted: Vec::with_capacity(TURN_SEGMENTS),
-            planned: Vec::with_capacity(TURN_SEGMENTS),
+            planned: Vec::with_capacity(REQUEST_BUDGET as usize),
             maps: 0,
             unmaps: 0,
         }
@@ -246,9 +183,10 @@ impl Gather {
         !self.planned.is_empty()
     }
 
-    /// Maps the pages of all planned requests, or of as many as there is room for in this turn, in one call. What could not be
-    /// mapped stays planned; what became of the others is in [`Batch::outcomes`]. Says what the rest waits for: nothing, a
-    /// completion, the next turn ([`Turn::More`]), or Xen or our own window, which were exhausted.
+    /// Maps the pages of all planned requests, or of as many as there is room for in this turn, in one call.
+    /// What could not be mapped stays planned; what became of the others is in [`Batch::outcomes`]. Says what
+    /// the rest waits for: nothing, a completion, the next turn ([`Turn::More`]), or Xen or our own window,
+    /// which were exhausted.
     pub fn map<H: GrantTable>(
         &mut self,
         hv: &H,

@@ -1,4 +1,5 @@
-//! Devices that do not answer, or break their contract: a reset, and everything again; then errors, and a new trial now and then.
+//! Devices that do not answer, or break their contract: a reset, and everything again; then errors, and a new
+//! trial now and then.
 
 use core::time::Duration;
 
@@ -49,8 +50,8 @@ impl<D: BlockDevice, M: SharedPages> Disk<D, M> {
         self.queues.iter().any(|queue| queue.in_flight > 0)
     }
 
-    /// Whether it has had requests for [`PATIENCE`] or longer and has completed none. To be asked after its completions were
-    /// taken.
+    /// Whether it has had requests for [`PATIENCE`] or longer and has completed none. To be asked after its
+    /// completions were taken.
     fn is_stuck(&mut self, now: Instant) -> bool {
         let Some(due) = self.due.as_mut().filter(|due| due.patience.next() <= now) else {
             return false;

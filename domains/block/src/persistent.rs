@@ -120,7 +120,8 @@ impl PersistentGrants {
         Ok(())
     }
 
-    /// Forgets all pages, and keeps at most `capacity` from now on. Those that were mapped are [`retired`](Self::retired).
+    /// Forgets all pages, and keeps at most `capacity` from now on. Those that were mapped are
+    /// [`retired`](Self::retired).
     pub fn retire(&mut self, capacity: usize) {
         let mut old = core::mem::replace(self, Self::new(capacity));
         self.retired = core::mem::take(&mut old.retired);

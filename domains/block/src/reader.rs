@@ -12,11 +12,12 @@ use crate::disk::Reading;
 use crate::service::{Block, State};
 use crate::table::{ReadError, Sectors};
 
-/// How long reading a partition table may take. Other devices' control plane waits meanwhile, their requests do not.
+/// How long reading a partition table may take. Other devices' control plane waits meanwhile, their requests
+/// do not.
 const READ_LIMIT: Duration = Duration::from_secs(3);
 
-/// After a read that failed or took too long, the device is not read for a table for so long: whatever a guest does, each read
-/// that is given up costs the control plane [`READ_LIMIT`] at most once in that time.
+/// After a read that failed or took too long, the device is not read for a table for so long: whatever a
+/// guest does, each read that is given up costs the control plane [`READ_LIMIT`] at most once in that time.
 const READ_PAUSE: Duration = Duration::from_secs(30);
 
 /// Reads a device while it may be serving others: the loop takes their completions and ours as they come.

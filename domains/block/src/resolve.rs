@@ -26,8 +26,8 @@ pub(crate) struct Place {
 }
 
 impl<H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'_, H, D, M> {
-    /// The device and the sectors of a vbd. `resumed`: an earlier life has served it. Guests' requests go on while a partition
-    /// table is read.
+    /// The device and the sectors of a vbd. `resumed`: an earlier life has served it. Guests' requests go on
+    /// while a partition table is read.
     ///
     /// # Errors
     /// There is none, or more than one; why.
@@ -35,8 +35,8 @@ impl<H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'_, H, D, M> {
         if resumed {
             return self.state.borrow().resolve_again(self.hv, id, target);
         }
-        // A frontend that begins again has what it had: it cannot make us read a table again and again, and a disk must not
-        // move under it.
+        // A frontend that begins again has what it had: it cannot make us read a table again and again, and a
+        // disk must not move under it.
         if let Some(place) = self.state.borrow().resolved(id, target) {
             return Ok(place);
         }
@@ -112,8 +112,8 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         })
     }
 
-    /// Where an earlier life served a vbd. A partition table is not asked again: it may say something else by now, and the
-    /// disk must not move under the guest.
+    /// Where an earlier life served a vbd. A partition table is not asked again: it may say something else by
+    /// now, and the disk must not move under the guest.
     ///
     /// # Errors
     /// It has left nothing that can be believed, or the device is not there any more.

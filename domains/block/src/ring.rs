@@ -8,8 +8,9 @@ use outrigger_ring::{BackRing, Overflow, SharedPages};
 use outrigger_xen::{DomId, GrantRef, GrantTable, Key, MappedPages, Port};
 
 use crate::barrier::Barrier;
+use crate::batch::Batch;
 use crate::counters::Counters;
-use crate::gather::{Batch, Gather, Gathered, Mapped, SEGMENT_BUDGET};
+use crate::gather::{Gather, Gathered, Mapped, SEGMENT_BUDGET};
 use crate::indirect::IndirectPages;
 use crate::journal::{Journal, Slot};
 use crate::other::Other;

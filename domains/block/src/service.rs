@@ -6,15 +6,14 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::time::Duration;
 
-use outrigger_blkif::Status;
-use outrigger_devices::{BlockDevice, DmaMemory, Status as DeviceStatus};
+use outrigger_devices::{BlockDevice, DmaMemory};
 use outrigger_ring::SharedPages;
 use outrigger_xen::{Hypervisor, Instant, IrqSet, Wake};
 use outrigger_xenbus::{DeviceId, TurnOutcome};
 
+use crate::batch::Batch;
 use crate::budget::{Allowance, Budget, Ledger};
-use crate::disk::{Disk, OWN_TAG, Reading};
-use crate::gather::Batch;
+use crate::disk::Disk;
 use crate::ring::{Io, Ring, Turn};
 use crate::sets::RingSet;
 use crate::vbd::Vbd;
@@ -63,12 +62,12 @@ pub(crate) struct State<P, D, M> {
     /// Counts rings, 6 bits: part of each ring's tags, so that a late completion meets no later ring.
     pub generation: u32,
     /// Which ring is visited first, so that each is at times.
-    first: usize,
+    pub first: usize,
     /// When rings without room try again.
     retry: Option<Instant>,
-    poke: bool,
+    pub poke: bool,
     /// There was something to take in this turn.
-    found: bool,
+    pub found: bool,
     /// Turns so far.
     pub turns: u32,
     /// The domain may have slept since the last turn.
@@ -119,8 +118,8 @@ impl<'h, H: Hypervisor, D: BlockDevice, M: SharedPages> Block<'h, H, D, M> {
         }
     }
 
-    /// Adds a device: the name that guests call it (`virtio0`), its interrupts in [`Wake::devices`], and a page for reads
-    /// of our own.
+    /// Adds a device: the name that guests call it (`virtio0`), its interrupts in [`Wake::devices`], and a
+    /// page for reads of our own.
     pub fn add_disk(&self, name: String, interrupts: IrqSet, device: D, page: DmaMemory<M>) {
         let disk = Disk::new(name, interrupts, device, page);
         log::info!(
@@ -263,102 +262,8 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
         }
     }
 
-    /// Takes what the devices have completed.
-    #[inline]
-    fn reap<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
-        for disk in 0..self.disks.len() {
-            self.reap_disk(hv, disk);
-        }
-    }
-
-    pub(crate) fn reap_disk<H: Hypervisor<Pages = P>>(&mut self, hv: &H, index: usize) {
-        let Self {
-            disks,
-            rings,
-            answerable,
-            ..
-        } = self;
-        let Disk {
-            device,
-            queues,
-            reading,
-            ..
-        } = &mut disks[index];
-        let mut fault = None;
-        let mut completions = 0_u32;
-        let mut own = false;
-        for (number, queue) in queues.iter_mut().enumerate() {
-            if queue.in_flight == 0 {
-                continue;
-            }
-            let mut completed = 0;
-            let reaped = device.reap(number, &mut |completion| {
-                completed += 1;
-                if completion.tag == OWN_TAG {
-                    *reading = Reading::Done(completion.status);
-                    own = true;
-                    return;
-                }
-                let status = match completion.status {
-                    DeviceStatus::Ok => Status::Okay,
-                    DeviceStatus::IoError => Status::Error,
-                    DeviceStatus::Unsupported => Status::Unsupported,
-                };
-                // A tag is believed as far as it names a request that is in flight.
-                let at = (completion.tag.0 >> 16) as usize;
-                if let Some(Some(served)) = rings.get_mut(at)
-                    && served.ring.owns(completion.tag)
-                    && served.ring.complete(completion.tag, status)
-                {
-                    answerable.insert(at);
-                }
-            });
-            queue.in_flight = queue.in_flight.saturating_sub(completed);
-            completions = completions.wrapping_add(completed);
-            if let Err(error) = reaped {
-                fault = Some(error);
-                break;
-            }
-        }
-        if completions > 0 {
-            self.found = true;
-            let waiting = self.waiting.take();
-            self.active.extend(waiting);
-            // Our own read may wait for room.
-            self.poke |= own || self.read_by.is_some();
-        }
-        self.disks[index].completed = self.disks[index].completed.wrapping_add(completions);
-        if own && self.disks[index].failed.is_some() {
-            self.end_trial(hv, index);
-        }
-        if let Some(fault) = fault {
-            self.reset_disk(hv, index, fault.0);
-        }
-    }
-
-    /// Writes the responses, after everything that their requests had mapped is unmapped; as many as the turn goes.
-    #[inline]
-    fn respond<H: Hypervisor<Pages = P>>(&mut self, hv: &H) {
-        let Self { rings, batch, .. } = self;
-        let answerable = self.answerable.take();
-        for index in answerable.iter_from(self.first) {
-            if let Some(served) = &mut rings[index] {
-                served.ring.release_done(hv, batch);
-            }
-        }
-        batch.unmap(hv);
-        for index in answerable.iter() {
-            hv.still_alive();
-            if let Some(served) = &mut rings[index]
-                && served.ring.answer(hv, batch)
-            {
-                self.answerable.insert(index);
-            }
-        }
-    }
-
-    /// Before the domain may sleep: all who could have something for us by now are looked at once more, and asked to tell
-    /// us next time.
+    /// Before the domain may sleep: all who could have something for us by now are looked at once more, and
+    /// asked to tell us next time.
     #[inline]
     fn settle<H: Hypervisor<Pages = P>>(&mut self, hv: &H) -> TurnOutcome {
         if !self.closing.is_empty() || !self.shedding.is_empty() {
@@ -418,21 +323,5 @@ impl<P: SharedPages + Clone, D: BlockDevice, M: SharedPages> State<P, D, M> {
     /// The control plane is to look at us.
     pub(crate) fn poke(&mut self) {
         self.poke = true;
-    }
-
-    /// Mappings have run out, which the budget should not let happen: of the rings with nothing in flight, the one that keeps
-    /// most pages to save work gives them up.
-    #[cold]
-    fn relieve(&mut self) {
-        let rings = (0..).zip(&self.rings);
-        let idle = rings.filter_map(|(index, served)| {
-            let ring = &served.as_ref()?.ring;
-            ring.is_idle().then_some((ring.kept(), index))
-        });
-        let Some((kept @ 1.., index)) = idle.max() else {
-            return;
-        };
-        log::warn!("no room to map grants: ring {index} gives up {kept} persistent ones");
-        self.shed(index, kept / 2);
     }
 }

@@ -1,7 +1,8 @@
 //! Partition tables: GPT (UEFI specification, chapter 5.3) with its backup, and the four primary partitions of an MBR.
 //!
-//! A guest that may write the disk may have written the table, so each number in it is an allegation: sizes and counts are bounded before
-//! anything is read by them, and a partition that does not lie within the device does not exist.
+//! A guest that may write the disk may have written the table, so each number in it is an allegation: sizes
+//! and counts are bounded before anything is read by them, and a partition that does not lie within the
+//! device does not exist.
 
 use alloc::boxed::Box;
 use alloc::string::String;

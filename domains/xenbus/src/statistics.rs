@@ -1,8 +1,8 @@
 //! What devices have done, where users look: the node `statistics` of a device's own directory, which goes with it, and
 //! `data/<name>` for what is no device's.
 //!
-//! Words of `key=value`, one space between them; neither has a space or an `=`. The last is `restarts=N`, how often this domain has
-//! restarted in place (`data/restart/count`): the other counters began at zero then.
+//! Words of `key=value`, one space between them; neither has a space or an `=`. The last is `restarts=N`, how
+//! often this domain has restarted in place (`data/restart/count`): the other counters began at zero then.
 
 use alloc::format;
 use alloc::string::String;

@@ -179,8 +179,8 @@ pub(crate) fn register_runstate(addr: u64) -> Result<(), Errno> {
 
 fn vcpu_op<T>(op: u32, argument: &mut T) -> Result<(), Errno> {
     let args = [u64::from(op), 0, from_mut(argument) as u64, 0, 0];
-    // SAFETY: both callers pair the operation with its structure, which lives during the call; the page that it names is given to
-    // Xen for good by their callers, who have it as shared pages.
+    // SAFETY: both callers pair the operation with its structure, which lives during the call; the page that
+    // it names is given to Xen for good by their callers, who have it as shared pages.
     let result = unsafe { hypercall(__HYPERVISOR_vcpu_op, args) };
     if result < 0 { Err(Errno(result)) } else { Ok(()) }
 }

@@ -1,9 +1,10 @@
 //! The interrupts of devices: which are taken, and when each one ends.
 //!
-//! An interrupt is active from its acknowledgement to its end. A *level* line ends at the next wait: by then the driver has
-//! quieted the device, and the line does not fire again for nothing. An *edge* ends as soon as it is acknowledged. What it
-//! announces is in memory already, and Xen drops an edge that comes while an earlier one of the same line is active in a list
-//! register ("unable to inject hw irq"): ended late, 10 of 200 MSI-X were lost on two processors.
+//! An interrupt is active from its acknowledgement to its end. A *level* line ends at the next wait: by then
+//! the driver has quieted the device, and the line does not fire again for nothing. An *edge* ends as soon as
+//! it is acknowledged. What it announces is in memory already, and Xen drops an edge that comes while an
+//! earlier one of the same line is active in a list register ("unable to inject hw irq"): ended late, 10 of
+//! 200 MSI-X were lost on two processors.
 
 use alloc::vec::Vec;
 
@@ -32,7 +33,8 @@ pub(crate) struct Lines<P> {
     lines: Vec<(u32, Trigger)>,
     /// Level lines taken by the last wait. They end when the driver has quieted its device.
     taken: IrqSet,
-    /// The interrupts between acknowledgement and end are survivors: only their own end frees the controller for others.
+    /// The interrupts between acknowledgement and end are survivors: only their own end frees the controller
+    /// for others.
     facts: Facts<P>,
 }
 
@@ -68,8 +70,8 @@ impl<P: SharedPages> Lines<P> {
         }
     }
 
-    /// Takes every interrupt that is pending now, a device's once. Whatever is no device's is given to `other` before it ends. True
-    /// if there was any.
+    /// Takes every interrupt that is pending now, a device's once. Whatever is no device's is given to
+    /// `other` before it ends. True if there was any.
     #[inline]
     pub fn collect(
         &mut self,
@@ -122,7 +124,8 @@ mod tests {
     const EDGE: u32 = 78;
     const LEVEL: u32 = 37;
 
-    /// Xen's virtual controller: lines of one priority, of which one is active at a time. An edge of an active line is lost.
+    /// Xen's virtual controller: lines of one priority, of which one is active at a time. An edge of an
+    /// active line is lost.
     #[derive(Default)]
     struct Vgic {
         pending: RefCell<Vec<u32>>,

@@ -105,7 +105,8 @@ impl Machine {
         option(self.command_line, key)
     }
 
-    /// How long guests are waited for when the toolstack asks the domain to power off: `shutdown-wait=SECONDS`.
+    /// How long guests are waited for when the toolstack asks the domain to power off:
+    /// `shutdown-wait=SECONDS`.
     pub fn shutdown_wait(&self) -> Duration {
         let seconds = self.option("shutdown-wait").map(|word| {
             let seconds = word.parse().ok().filter(|seconds| *seconds <= SHUTDOWN_WAIT_MAX);
@@ -118,8 +119,8 @@ impl Machine {
     }
 }
 
-/// How long guests are waited for unless the command line says otherwise, in seconds: longer than systemd gives a service
-/// to stop (90), shorter than Debian's `xendomains` gives all domains (300).
+/// How long guests are waited for unless the command line says otherwise, in seconds: longer than systemd
+/// gives a service to stop (90), shorter than Debian's `xendomains` gives all domains (300).
 const SHUTDOWN_WAIT: u64 = 120;
 /// The longest that the command line can say. The image builder knows it, too.
 const SHUTDOWN_WAIT_MAX: u64 = 3600;
@@ -170,7 +171,8 @@ pub(crate) fn start(device_tree: usize, is_first_life: bool) -> ! {
             restart::stop(format_args!("Xen does not take our vcpu_info: {errno:?}"));
         }
     }
-    // Behind `vcpu_info`, in the page that is Xen's for good. In each life: an earlier image may not have done it.
+    // Behind `vcpu_info`, in the page that is Xen's for good. In each life: an earlier image may not have
+    // done it.
     let runstate = vcpu_info.part(RUNSTATE, size_of::<VcpuRunstateInfo>()).address();
     match hypercalls::register_runstate(runstate as u64) {
         Ok(()) => arch::current::account(runstate),

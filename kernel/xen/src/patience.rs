@@ -4,9 +4,9 @@ use core::time::Duration;
 
 use crate::Instant;
 
-/// A limit on how long to wait for something. It is looked at about once a second, and a look counts a second at most: what is
-/// beyond that the domain has not run (it was paused, its processor was given to others, the host was asleep), so nobody can have
-/// failed to answer it.
+/// A limit on how long to wait for something. It is looked at about once a second, and a look counts a second
+/// at most: what is beyond that the domain has not run (it was paused, its processor was given to others, the
+/// host was asleep), so nobody can have failed to answer it.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     left: Duration,

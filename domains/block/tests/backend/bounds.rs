@@ -1,4 +1,5 @@
-//! A turn is bounded, whatever guests ask for. (FakeXen's watchdog looks on in all tests; here the bounds are named.)
+//! A turn is bounded, whatever guests ask for. (FakeXen's watchdog looks on in all tests; here the bounds are
+//! named.)
 
 use outrigger_xen::{IrqSet, Wake};
 
@@ -21,7 +22,8 @@ fn turn(world: &World) -> ([u64; 2], bool) {
     ([done.maps, done.unmaps], more)
 }
 
-/// 32 indirect reads of 256 segments of one sector: without persistent grants 8192 pages to map, and to unmap.
+/// 32 indirect reads of 256 segments of one sector: without persistent grants 8192 pages to map, and to
+/// unmap.
 #[test]
 fn indirect_requests_without_persistent_grants_take_bounded_turns() {
     let mut limits = disk::limits(16_384);

@@ -143,8 +143,8 @@ fn a_device_that_lied_is_reset_and_asked_again() {
     assert!(told.contains(" replayed=6 disk-resets=1 "), "{told}");
 }
 
-/// The domain was paused, or its processor was given to others, for longer than a device is given: that is no silence of the
-/// device's, whose answers may be waiting.
+/// The domain was paused, or its processor was given to others, for longer than a device is given: that is no
+/// silence of the device's, whose answers may be waiting.
 #[test]
 fn time_in_which_the_domain_did_not_run_is_no_silence() {
     for answers_wait in [true, false] {

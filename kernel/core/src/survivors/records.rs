@@ -24,8 +24,8 @@ fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
     one.start < other.end && other.start < one.end
 }
 
-/// Where the lowest gap of `len` bytes begins between places that do not overlap, below `end`. Each step passes a place, and most
-/// steps many: a connection waits for this.
+/// Where the lowest gap of `len` bytes begins between places that do not overlap, below `end`. Each step
+/// passes a place, and most steps many: a connection waits for this.
 fn lowest_gap(taken: &[Range<usize>], len: usize, end: usize) -> Option<usize> {
     let mut start = HEAP;
     loop {

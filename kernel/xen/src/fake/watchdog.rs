@@ -1,8 +1,8 @@
-//! The watchdog: a domain that is watched gives a sign of life before it has done too much, and ends its turn before others
-//! have waited for too long.
+//! The watchdog: a domain that is watched gives a sign of life before it has done too much, and ends its turn
+//! before others have waited for too long.
 //!
-//! The real one (`kernel/core`) counts time. Here it is work: what a step costs on the slowest machine that a domain is
-//! tested on (QEMU without hardware virtualization), roughly in sixteenths of a microsecond.
+//! The real one (`kernel/core`) counts time. Here it is work: what a step costs on the slowest machine that a
+//! domain is tested on (QEMU without hardware virtualization), roughly in sixteenths of a microsecond.
 
 use core::cell::Cell;
 
@@ -58,7 +58,8 @@ impl Work {
 }
 
 impl Domain {
-    /// A turn of it begins, in which too much work between two signs of life, or altogether, panics; or it is over.
+    /// A turn of it begins, in which too much work between two signs of life, or altogether, panics; or it is
+    /// over.
     pub fn watch(&self, watched: bool) {
         let steps = self.steps();
         steps.unseen.alive();
@@ -70,7 +71,8 @@ impl Domain {
         self.steps().unseen.alive();
     }
 
-    /// So many operations on pages, in batches as Xen takes them; each batch is a sign of life, as in `kernel/core`.
+    /// So many operations on pages, in batches as Xen takes them; each batch is a sign of life, as in
+    /// `kernel/core`.
     pub(super) fn page_work(&self, operations: usize) {
         let unseen = &self.steps().unseen;
         let mut left = operations;

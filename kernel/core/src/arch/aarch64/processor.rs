@@ -50,7 +50,8 @@ impl Processor {
         }
     }
 
-    /// Binds a device's interrupt; returns its number in [`Wake::devices`], or `None` if [`outrigger_xen::IrqSet::MAX`] are bound already.
+    /// Binds a device's interrupt; returns its number in [`Wake::devices`], or `None` if
+    /// [`outrigger_xen::IrqSet::MAX`] are bound already.
     pub(super) fn bind(&mut self, interrupt: u32, trigger: Trigger) -> Option<u32> {
         let number = self.devices.bind(interrupt, trigger)?;
         self.gic.enable(interrupt, trigger, Priority::Normal);

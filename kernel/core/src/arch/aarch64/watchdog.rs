@@ -1,9 +1,10 @@
 //! The watchdog: a loop that gives no sign of life ends in a restart.
 //!
-//! While the program runs, the timer ticks, and its interrupt, alone, is let through: `tick` in `boot/aarch64/entry.S` counts,
-//! sets the timer again and goes back; [`LIMIT`] ticks without a sign of life end this life, if the time from the first to the last
-//! of them was our own. The time that Xen gave our processor to others ([`account`]) is no fault of the program's: many short slices
-//! on a busy host take a tick each. While the domain sleeps the timer is its alarm clock, and there is nothing to watch.
+//! While the program runs, the timer ticks, and its interrupt, alone, is let through: `tick` in
+//! `boot/aarch64/entry.S` counts, sets the timer again and goes back; [`LIMIT`] ticks without a sign of life
+//! end this life, if the time from the first to the last of them was our own. The time that Xen gave our
+//! processor to others ([`account`]) is no fault of the program's: many short slices on a busy host take a
+//! tick each. While the domain sleeps the timer is its alarm clock, and there is nothing to watch.
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 

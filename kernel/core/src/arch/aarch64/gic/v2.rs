@@ -58,7 +58,8 @@ impl GicV2 {
     pub(super) fn acknowledge(&self) -> u32 {
         // SAFETY: mapped (`new`). Bits 12:10 name the sender of a software interrupt and are not the number's.
         let interrupt = unsafe { read_u32(self.cpu_interface + GICC_IAR) & 0x3ff };
-        // What the interrupt announces is read after it: a device's register does not order loads of memory by itself.
+        // What the interrupt announces is read after it: a device's register does not order loads of memory
+        // by itself.
         barrier::dmb(barrier::OSHLD);
         interrupt
     }
