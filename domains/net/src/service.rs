@@ -173,7 +173,10 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
     /// Adds a segment, which `bridge=` names, with a card as its uplink or without.
     pub fn add_segment(&self, name: String, uplink: Option<usize>) {
         let now = self.hv.now();
-        self.state.borrow_mut().switch.add_segment(name, uplink, Vec::new(), now);
+        self.state
+            .borrow_mut()
+            .switch
+            .add_segment(name, uplink, Vec::new(), now);
     }
 
     /// One turn of the loop. Bounded, whatever any guest does.

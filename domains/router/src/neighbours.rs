@@ -100,8 +100,8 @@ impl Neighbours {
             other => other.insert(new),
         };
         neighbour.used = now;
-        let due = !neighbour.is_known(FRESH, now)
-            && neighbour.asked.is_none_or(|asked| now.since(asked) >= AGAIN);
+        let due =
+            !neighbour.is_known(FRESH, now) && neighbour.asked.is_none_or(|asked| now.since(asked) >= AGAIN);
         let by = if place == ROUTER { OURSELVES } else { by };
         if due && (place == ROUTER || self.questions.take(by, now)) {
             neighbour.asked = Some(now);
@@ -175,7 +175,14 @@ impl Neighbours {
     }
 
     /// A frame of guest `by` waits until its next hop, which was just called, has answered.
-    pub fn wait(&mut self, ip: Ipv4Addr, by: u8, now: Instant, len: usize, fill: impl FnOnce(&mut [u8])) -> Put {
+    pub fn wait(
+        &mut self,
+        ip: Ipv4Addr,
+        by: u8,
+        now: Instant,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Put {
         if now >= self.look {
             self.look = now.after(LOOK);
             self.give_up(now);

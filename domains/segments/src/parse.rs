@@ -21,7 +21,8 @@ const NAME: Fault = "a name has 1 to 31 letters, digits, '-', '_' and '.'";
 const PRINTABLE: Fault = "a character that is not printable ASCII";
 const KEYS: Fault =
     "after the name and the card there are address=, router=, dns=, vlan=, mode=, uplink= and trusted=";
-const TWICE: Fault = "a key stands twice; only dns= may, three times at most, and trusted=, four times at most";
+const TWICE: Fault =
+    "a key stands twice; only dns= may, three times at most, and trusted=, four times at most";
 const ADDRESS: Fault =
     "address= is neither dhcp nor a station's address with its prefix of 8 to 30 bits, such as 192.0.2.5/24";
 const STATION: Fault = "router= and dns= take a station's IPv4 address";

@@ -47,7 +47,10 @@ fn addresses_and_translation() {
     // Who may be the network for a segment's guests, and for us.
     let segments = good("in:address=dhcp:trusted=00-16-3e-00-00-01:trusted=00-16-3E-00-00-FF,lan:net0");
     let trusted = [[0, 0x16, 0x3e, 0, 0, 1], [0, 0x16, 0x3e, 0, 0, 0xff]];
-    assert_eq!((&segments[0].trusted[..], segments[1].trusted.len()), (&trusted[..], 0));
+    assert_eq!(
+        (&segments[0].trusted[..], segments[1].trusted.len()),
+        (&trusted[..], 0)
+    );
     // The only address there is is the way out, wherever it stands.
     let segments = good("guests:mode=nat:address=10.0.3.1/24,lan:net0:address=dhcp");
     assert_eq!(segments[0].uplink.as_deref(), Some("lan"));
@@ -84,7 +87,10 @@ fn faults_say_what_to_mend() {
         ),
         ("lan:address=dhcp:mode=route", "neither bridge nor nat"),
         ("lan:uplink=wan", "needs mode=nat"),
-        ("lan:net0:trusted=00:16:3e:00:00:01", "with hyphens, such as 00-16-3e-00-00-01"),
+        (
+            "lan:net0:trusted=00:16:3e:00:00:01",
+            "with hyphens, such as 00-16-3e-00-00-01",
+        ),
         ("lan:net0:trusted=10.0.0.1", "with hyphens"),
         ("lan:net0:trusted=01-16-3e-00-00-01", "with hyphens"),
         ("lan:net0:trusted=00-16-3e-00-00-1", "with hyphens"),

@@ -211,7 +211,9 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         };
         let ours = self.own.stations[station].address;
         let near = ours.is_none_or(|ours| ours.contains(headers.source));
-        (near || self.switch.is_trusted(vif)).then_some(()).ok_or(Drop::SourceIp)
+        (near || self.switch.is_trusted(vif))
+            .then_some(())
+            .ok_or(Drop::SourceIp)
     }
 
     /// A packet to our address outside. `None`: it is for us.

@@ -22,7 +22,14 @@ fn server(question: &[u8], kind: u8, from: [u8; 4]) -> Vec<u8> {
     let router = [&[3, 4][..], &from[..]].concat();
     let id = [&[54, 4][..], &from[..]].concat();
     let rest: &[u8] = &[1, 4, 255, 255, 255, 0, 51, 4, 0, 0, 2, 0];
-    dhcp(2, xid, OURS, [0; 4], OUTSIDE, &[&[53, 1, kind], &id, &router, rest])
+    dhcp(
+        2,
+        xid,
+        OURS,
+        [0; 4],
+        OUTSIDE,
+        &[&[53, 1, kind], &id, &router, rest],
+    )
 }
 
 /// Our client's question, as a guest of the segment hears it.
@@ -51,7 +58,11 @@ fn no_guest_gives_us_an_address() {
     for (kind, from, to) in [(2, 67, 68), (5, 67, 68), (2, 1067, 68), (5, 67, 1068)] {
         let asked = question(&world, &mut evil);
         for target in [OURS, BROADCAST] {
-            let answer = udp_to((mac(1), EVIL, from), (target, OUTSIDE, to), &server(&asked, kind, EVIL));
+            let answer = udp_to(
+                (mac(1), EVIL, from),
+                (target, OUTSIDE, to),
+                &server(&asked, kind, EVIL),
+            );
             evil.send(&answer);
             dropped += 1;
         }
@@ -67,7 +78,8 @@ fn no_guest_gives_us_an_address() {
 
 #[test]
 fn a_trusted_guest_may_be_the_network() {
-    let world = World::segments("in:address=dhcp:trusted=00-16-3e-00-00-01,guests:mode=nat:address=10.0.3.1/24");
+    let world =
+        World::segments("in:address=dhcp:trusted=00-16-3e-00-00-01,guests:mode=nat:address=10.0.3.1/24");
     let here = &[("bridge", "in")];
     let mut server_guest = world.guest_with(1, here, Options::default());
     let mut client = world.guest_with(2, here, Options::default());
@@ -97,9 +109,8 @@ fn a_trusted_guest_may_be_the_network() {
 #[test]
 fn no_guest_answers_the_dhcp_of_another() {
     for bridge in ["lan0", "private", "guests"] {
-        let world = World::segments(
-            "lan0:virtio0:address=10.0.0.99/24,private,guests:mode=nat:address=10.0.3.1/24",
-        );
+        let world =
+            World::segments("lan0:virtio0:address=10.0.0.99/24,private,guests:mode=nat:address=10.0.3.1/24");
         let here = &[("bridge", bridge)];
         let mut evil = world.guest_with(1, here, Options::default());
         let mut other = world.guest_with(2, here, Options::default());
@@ -126,7 +137,10 @@ fn no_guest_answers_the_dhcp_of_another() {
         }
         assert_eq!(sent(&world), [[0u8; 0]; 0], "{bridge}");
         let counters = world.counters(1).tx_dropped;
-        let (server, source) = (counters[Drop::DhcpServer as usize], counters[Drop::SourceIp as usize]);
+        let (server, source) = (
+            counters[Drop::DhcpServer as usize],
+            counters[Drop::SourceIp as usize],
+        );
         assert_eq!(server + source, 3, "{bridge}");
     }
 }
@@ -161,10 +175,19 @@ fn nobody_is_heard_from_the_routers_address_or_from_ours() {
         (unknown, Drop::Malformed),
         (snap.concat(), Drop::Malformed),
         (redirect, Drop::RouterAddress),
-        (ping((mac(1), OUTSIDE), (mac(2), [10, 0, 0, 2]), 1, 4), Drop::RouterAddress),
-        (udp_to((mac(1), ROUTER, 53), (OURS, OUTSIDE, 4000), b"x"), Drop::RouterAddress),
+        (
+            ping((mac(1), OUTSIDE), (mac(2), [10, 0, 0, 2]), 1, 4),
+            Drop::RouterAddress,
+        ),
+        (
+            udp_to((mac(1), ROUTER, 53), (OURS, OUTSIDE, 4000), b"x"),
+            Drop::RouterAddress,
+        ),
         // From farther than its subnet, as if it were the way out.
-        (udp_to((mac(1), FAR, 53), (OURS, OUTSIDE, 4000), b"x"), Drop::SourceIp),
+        (
+            udp_to((mac(1), FAR, 53), (OURS, OUTSIDE, 4000), b"x"),
+            Drop::SourceIp,
+        ),
     ];
     // Guest 3 has a conversation that these would be answers in, and its router is asked for.
     behind.send(&world, 4000, (FAR, 53), b"x");
@@ -174,7 +197,11 @@ fn nobody_is_heard_from_the_routers_address_or_from_ours() {
         let before = world.counters(1).tx_dropped[why as usize];
         evil.send(&frame);
         world.settle();
-        assert_eq!(world.counters(1).tx_dropped[why as usize], before + 1, "{why:?}: {frame:02x?}");
+        assert_eq!(
+            world.counters(1).tx_dropped[why as usize],
+            before + 1,
+            "{why:?}: {frame:02x?}"
+        );
         assert_eq!(taken(&mut other), [[0u8; 0]; 0], "{frame:02x?}");
         assert_eq!(sent(&world), [[0u8; 0]; 0], "{frame:02x?}");
         assert_eq!(taken(&mut behind.guest), [[0u8; 0]; 0], "{frame:02x?}");
@@ -196,7 +223,9 @@ fn a_station_takes_nothing_from_a_guest_but_questions() {
     let all = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
     let ipv6 = || etherparse::PacketBuilder::ethernet2(mac(1), [0x33, 0x33, 0, 0, 0, 1]);
     let mut advertisement = Vec::new();
-    let icmp = ipv6().ipv6(link_local, all, 255).icmpv6_raw(134, 0, [64, 0, 7, 8]);
+    let icmp = ipv6()
+        .ipv6(link_local, all, 255)
+        .icmpv6_raw(134, 0, [64, 0, 7, 8]);
     icmp.write(&mut advertisement, &[0; 8]).unwrap();
     let mut dhcpv6 = Vec::new();
     let udp = ipv6().ipv6(link_local, all, 255).udp(547, 546);
@@ -206,7 +235,9 @@ fn a_station_takes_nothing_from_a_guest_but_questions() {
         evil.send(&frame);
         world.settle();
         // Others of the LAN may hear it; we say nothing of it.
-        let ours = sent(&world).iter().any(|frame| frame[6..12] == OURS && frame[12..14] != [8, 0]);
+        let ours = sent(&world)
+            .iter()
+            .any(|frame| frame[6..12] == OURS && frame[12..14] != [8, 0]);
         assert!(!ours);
     }
     assert!(!is_there(&world, OUTSIDE));

@@ -142,9 +142,14 @@ impl Natted {
     fn new(attacked: bool) -> Self {
         let world = World::segments(SEGMENTS);
         let evils = if attacked { EVILS } else { 0 };
-        let evils: Vec<_> = (1..=evils).map(|number| Behind::new(&world, number, &[])).collect();
+        let evils: Vec<_> = (1..=evils)
+            .map(|number| Behind::new(&world, number, &[]))
+            .collect();
         let victim = Behind::new(&world, VICTIM, &[]);
-        evils.iter().chain([&victim]).for_each(|behind| unlimited(&behind.guest));
+        evils
+            .iter()
+            .chain([&victim])
+            .for_each(|behind| unlimited(&behind.guest));
         sent(&world);
         Self {
             world,
@@ -171,7 +176,9 @@ impl Natted {
 
     /// They ping the gateway.
     fn pings(&mut self) {
-        self.flood(70, |evil| vec![ping((evil.mac(), evil.ip), (evil.router, GATEWAY), 3, 56)]);
+        self.flood(70, |evil| {
+            vec![ping((evil.mac(), evil.ip), (evil.router, GATEWAY), 3, 56)]
+        });
     }
 
     /// The wire's hosts that exist answer questions for their MACs. What went out besides.
@@ -270,7 +277,13 @@ struct Questions(Natted);
 
 /// Calls of hosts beside us that are not there.
 fn absent(evil: &Behind) -> Vec<Vec<u8>> {
-    let call = |host: u8| udp_to((evil.mac(), evil.ip, 5000), (evil.router, [10, 0, 0, host], 9), b"");
+    let call = |host: u8| {
+        udp_to(
+            (evil.mac(), evil.ip, 5000),
+            (evil.router, [10, 0, 0, host], 9),
+            b"",
+        )
+    };
     (100..250).map(call).collect()
 }
 
@@ -409,7 +422,8 @@ impl Row for Fragments {
         Self(scene)
     }
     fn attack(&mut self, _: u32) {
-        self.0.flood(70, |evil| (1000..1300).map(|id| first(evil, id)).collect());
+        self.0
+            .flood(70, |evil| (1000..1300).map(|id| first(evil, id)).collect());
     }
     fn want(&mut self, round: u32) {
         let first = first(&self.0.victim, round as u16);
@@ -469,7 +483,12 @@ impl<const KIND: u8> Bridged<KIND> {
                 let cuts: Vec<usize> = (1..18).map(|part| part * 256).collect();
                 Shot::new(guest, &blank(&tcp(from, to, true, 4600, 1)), (true, GSO), &cuts)
             }
-            SMALL => Shot::new(guest, &blank(&udp(from, mac(RECEIVER), 100, 0)), (true, None), &[]),
+            SMALL => Shot::new(
+                guest,
+                &blank(&udp(from, mac(RECEIVER), 100, 0)),
+                (true, None),
+                &[],
+            ),
             UNTAKEN => {
                 let next = mac(1 + number % EVILS);
                 let frame = blank(&tcp(from, next, true, 60_000, 1));
@@ -508,7 +527,10 @@ impl<const KIND: u8> Row for Bridged<KIND> {
         }
         let victim = world.guest(VICTIM, Options::default());
         let receiver = world.guest(RECEIVER, Options::default());
-        [&victim, &receiver].into_iter().chain(&bystanders).for_each(unlimited);
+        [&victim, &receiver]
+            .into_iter()
+            .chain(&bystanders)
+            .for_each(unlimited);
         Self {
             world,
             evils,
@@ -525,7 +547,11 @@ impl<const KIND: u8> Row for Bridged<KIND> {
     }
 
     fn want(&mut self, round: u32) {
-        let to = if matches!(KIND, WIRE | UNTAKEN) { PEER } else { mac(RECEIVER) };
+        let to = if matches!(KIND, WIRE | UNTAKEN) {
+            PEER
+        } else {
+            mac(RECEIVER)
+        };
         let frame = blank(&udp(mac(VICTIM), to, 777, round as u8));
         self.victim.put(0, &frame, 1, None, &[]);
         self.victim.kick(0);

@@ -161,7 +161,9 @@ fn noise(bench: &mut Bench, round: u32, ms: u64) {
             let number = u32::from(guest) << 12 | (round * 8 + call) & 0xfff;
             let ip = Ipv4Addr::from_bits(own().network().to_bits() | number);
             bench.find_by(guest, ip, ms);
-            bench.neighbours.wait(ip, guest, at(ms), 60, |bytes| bytes.fill(guest));
+            bench
+                .neighbours
+                .wait(ip, guest, at(ms), 60, |bytes| bytes.fill(guest));
         }
     }
 }
@@ -178,7 +180,10 @@ fn the_router_is_asked_for_again_in_any_noise() {
         noise(&mut bench, round, ms);
         // Who asks first, asks at nobody's expense; and at the latest after a minute.
         assert_eq!(bench.find(ROUTER, ms), Some(Mac(MAC)), "after {ms} ms");
-        let asked = bench.written().iter().any(|frame| frame[38..42] == ROUTER.octets());
+        let asked = bench
+            .written()
+            .iter()
+            .any(|frame| frame[38..42] == ROUTER.octets());
         if asked {
             bench.reply(ROUTER, MAC, own().address(), ms);
         }
@@ -204,7 +209,11 @@ fn the_router_is_asked_for_before_its_entry_ends() {
     assert_eq!(refresh(&mut bench, 60_500), (Some(61_010), 0), "once a second");
     bench.reply(ROUTER, MAC, own().address(), 60_600);
     assert_eq!(refresh(&mut bench, 60_700), (Some(120_600), 0));
-    assert_eq!(refresh(&mut bench, 120_600), (None, 0), "nobody has needed it for two minutes");
+    assert_eq!(
+        refresh(&mut bench, 120_600),
+        (None, 0),
+        "nobody has needed it for two minutes"
+    );
 }
 
 #[test]
@@ -227,7 +236,10 @@ fn a_call_in_any_noise_finds_its_way() {
         }
         known += usize::from(bench.find(ip, ms + 3).is_some());
     }
-    assert!(known >= 160 && waited >= 160, "{known} found, {waited} went on, of 200");
+    assert!(
+        known >= 160 && waited >= 160,
+        "{known} found, {waited} went on, of 200"
+    );
 }
 
 #[test]

@@ -56,7 +56,9 @@ fn toggling_the_state_is_bounded_work() {
 /// toggle their states and write below them.
 fn round_trips(restless: u32) -> usize {
     let host = Host::new();
-    let guests: Vec<_> = (0..restless).map(|i| host.attach(vbd(FE, 51712 + 16 * i))).collect();
+    let guests: Vec<_> = (0..restless)
+        .map(|i| host.attach(vbd(FE, 51712 + 16 * i)))
+        .collect();
     let mut turns = 0;
     let mut turn = |turns: &mut usize| {
         // As much as XenStore can tell us of, and no more: its replies come behind that.
@@ -93,7 +95,10 @@ fn round_trips(restless: u32) -> usize {
 fn restless_devices_hold_up_no_other_guests() {
     let (alone, beside) = (round_trips(0), round_trips(20));
     // Each of two waits at most for one of the others to be looked at, and lists are longer by the others' devices.
-    assert!(beside <= 2 * alone + 60, "{beside} round trips, and {alone} alone");
+    assert!(
+        beside <= 2 * alone + 60,
+        "{beside} round trips, and {alone} alone"
+    );
 }
 
 /// XSA-350, with rings that are connected each time.
