@@ -60,7 +60,7 @@ fn round_trips(restless: u32) -> usize {
         .map(|i| host.attach(vbd(FE, 51712 + 16 * i)))
         .collect();
     let mut turns = 0;
-    let mut turn = |turns: &mut usize| {
+    let turn = |turns: &mut usize| {
         // As much as XenStore can tell us of, and no more: its replies come behind that.
         if let Some(guest) = guests.get(*turns % guests.len().max(1)) {
             guest.state([1, 3, 6, 4, 5, 2, 1, 6][*turns / guests.len() % 8]);
