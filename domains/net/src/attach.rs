@@ -40,14 +40,14 @@ pub(crate) struct Frontend {
 }
 
 impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
-    /// Attaches to a frontend's rings: to all or to none. `resumed`: an earlier life served them.
+    /// Attaches to a frontend's rings: to all or to none; the vif's place. `resumed`: an earlier life served them.
     pub(crate) fn attach<H: Hypervisor<Pages = P>>(
         &mut self,
         hv: &H,
         id: DeviceId,
         frontend: &Frontend,
         resumed: bool,
-    ) -> Result<(), String> {
+    ) -> Result<usize, String> {
         let number = self.find(id).ok_or("it was never probed")?;
         let first = self
             .free_places(frontend.queues.len())
@@ -119,7 +119,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                 port.multicast.change(address, true);
             }
         }
-        Ok(())
+        Ok(number)
     }
 
     /// Room for so many queues one after another.
@@ -137,7 +137,9 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         if !vif.is_connected() {
             return;
         }
-        log::info!("vif {id}: {}", vif.counters);
+        if self.lines.take(self.guests.of(number) as u8, hv.now()) {
+            log::info!("vif {id}: {}", vif.counters);
+        }
         let ports = vif
             .queues
             .iter()

@@ -74,10 +74,12 @@ impl<H: Hypervisor, D: NetDevice, M: SharedPages> DeviceClass for Net<'_, H, D, 
             rate,
             mtu: mtu as usize,
         };
-        state
+        let place = state
             .admit(nodes.device(), wanted)
             .map_err(|(node, why)| at(node, why))?;
-        log::info!("vif {}: {mac}, vlan {}", nodes.device(), lan.vlan);
+        if state.may_log(place, self.hv.now()) {
+            log::info!("vif {}: {mac}, vlan {}", nodes.device(), lan.vlan);
+        }
         let yes = |node: &str| (node.to_string(), "1".to_string());
         let mut published: Published = [
             key::FEATURE_RX_COPY,
@@ -109,10 +111,12 @@ impl<H: Hypervisor, D: NetDevice, M: SharedPages> DeviceClass for Net<'_, H, D, 
         let frontend = frontend(nodes).await?;
         let state = &mut *self.state.borrow_mut();
         let id = nodes.device();
-        state
+        let place = state
             .attach(self.hv, id, &frontend, nodes.resumed())
             .map_err(|why| Refusal(format!("{}: {why}", nodes.frontend_path())))?;
-        log::info!("vif {id}: connected, {} queues", frontend.queues.len());
+        if state.may_log(place, self.hv.now()) {
+            log::info!("vif {id}: connected, {} queues", frontend.queues.len());
+        }
         Ok(Vec::from([(key::CARRIER.to_string(), "1".to_string())]))
     }
 
@@ -189,8 +193,8 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         self.vifs.iter().position(is_it)
     }
 
-    /// Takes a vif in, or looks at it anew before it connects again.
-    fn admit(&mut self, id: DeviceId, mut wanted: Wanted) -> Result<(), (&'static str, String)> {
+    /// Takes a vif in, or looks at it anew before it connects again; its place.
+    fn admit(&mut self, id: DeviceId, mut wanted: Wanted) -> Result<usize, (&'static str, String)> {
         let rival = self
             .vifs
             .iter()
@@ -227,7 +231,7 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
         leased.map_err(|why| (key::IP, why))?;
         self.vifs[place] = Some(Box::new(Vif::new(id, wanted)));
         self.doms[place] = Some(id.frontend);
-        Ok(())
+        Ok(place)
     }
 }
 

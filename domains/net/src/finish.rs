@@ -52,7 +52,12 @@ impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
                                 vif.counters.tx_frames += 1;
                                 vif.counters.tx_bytes += incoming.len as u64;
                             }
-                            Some(why) => vif.counters.drop_tx(why),
+                            Some(why) => {
+                                vif.counters.drop_tx(why);
+                                if why == Drop::DhcpServer {
+                                    vif.tell_of_dhcp();
+                                }
+                            }
                         }
                         if let Some(queue) = vif.queues.get_mut(queue) {
                             queue.debts.settle(slots, status);

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use outrigger_devices::NetDevice;
 use outrigger_ring::SharedPages;
+use outrigger_router::Paces;
 use outrigger_xen::{DomId, Hypervisor, Instant, IrqSet, Wake};
 use outrigger_xenbus::{Service, TurnOutcome};
 
@@ -33,6 +34,9 @@ pub(crate) const CONTROL: u16 = 0x8000;
 const LOOK: usize = 64;
 /// Bytes of a frame, in the mean of these, from which on they may be parts of streams.
 const LARGE: usize = 512;
+
+/// Lines a second in the log that a guest can cause by coming and going.
+const LINES: u32 = 16;
 
 /// How often old addresses are forgotten.
 const AGING: Duration = Duration::from_secs(60);
@@ -89,6 +93,8 @@ pub(crate) struct State<P, D, M> {
     pub limited_until: Option<Instant>,
     next_aging: Instant,
     pub poke: bool,
+    /// Lines in the log that each guest can cause.
+    pub lines: Paces,
     /// The domain's own addresses.
     pub own: Own,
 }
@@ -124,6 +130,7 @@ impl<'h, H: Hypervisor, D: NetDevice, M: SharedPages> Net<'h, H, D, M> {
                 limited_until: None,
                 next_aging: hv.now().after(AGING),
                 poke: false,
+                lines: Paces::new(LINES),
                 own: Own::default(),
             }),
         }
@@ -266,6 +273,12 @@ impl<H: Hypervisor, D: NetDevice, M: SharedPages> Service for Net<'_, H, D, M> {
 }
 
 impl<P: SharedPages + Clone, D: NetDevice, M: SharedPages> State<P, D, M> {
+    /// Whether one more line may be logged that a vif's guest has caused.
+    #[cold]
+    pub(crate) fn may_log(&mut self, vif: usize, now: Instant) -> bool {
+        self.lines.take(self.guests.of(vif) as u8, now)
+    }
+
     /// Takes the events and the cards' interrupts: which queues to visit.
     #[inline]
     fn take<H: Hypervisor<Pages = P>>(&mut self, hv: &H, wake: Wake, now: Instant) -> bool {

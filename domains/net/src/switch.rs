@@ -1,7 +1,6 @@
 //! Where frames go. Guests' own addresses are known, not learned, so that nobody can take one over; what is not a guest's is on
 //! the wire. Only ports that are declared open (a guest that bridges others) learn.
 
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -17,6 +16,8 @@ use crate::rate::Bucket;
 use crate::set::Set;
 use crate::table::MacTable;
 
+mod names;
+
 /// Most vifs.
 pub(crate) const MAX_VIFS: usize = 128;
 
@@ -27,12 +28,6 @@ pub(crate) const OWN_PORTS: usize = outrigger_segments::OWN_MAX;
 const VIF_FLOOD: (u64, u64) = (512, 2048);
 /// The same of a wire.
 const WIRE_FLOOD: (u64, u64) = (2048, 8192);
-
-/// The bridge that `xl` writes where its user names none.
-pub(crate) const XL_BRIDGE: &str = "xenbr0";
-
-/// Greatest VLAN.
-const VLAN_MAX: u16 = 4094;
 
 /// A bridge.
 #[derive(Debug)]
@@ -169,38 +164,6 @@ impl Switch {
     /// The card that is a LAN's way out.
     pub fn uplink(&self, lan: Lan) -> Option<usize> {
         self.segments[usize::from(lan.segment)].uplink
-    }
-
-    /// The LAN that a vif's `bridge=` and `vlan=` name. No name is the first segment's; so is [`XL_BRIDGE`] if no segment has it.
-    pub fn lan(&self, bridge: Option<&str>, vlan: Option<&str>) -> Result<Lan, String> {
-        let bridge = bridge.unwrap_or_default();
-        let named = |segment: &Segment| segment.name == bridge;
-        let unnamed = (bridge.is_empty() || bridge == XL_BRIDGE) && !self.segments.is_empty();
-        let segment = self.segments.iter().position(named).or(unnamed.then_some(0));
-        let segment = segment.ok_or_else(|| {
-            let names: Vec<&str> = self
-                .segments
-                .iter()
-                .map(|segment| segment.name.as_str())
-                .collect();
-            format!(
-                "\"{}\" is no segment of this domain; there is {}",
-                bridge.escape_default(),
-                names.join(", ")
-            )
-        })?;
-        let vlan = match vlan.unwrap_or_default() {
-            "" => 0,
-            text => text
-                .parse()
-                .ok()
-                .filter(|vlan| (1..=VLAN_MAX).contains(vlan))
-                .ok_or_else(|| format!("vlan \"{}\" is not 1 to {VLAN_MAX}", text.escape_default()))?,
-        };
-        Ok(Lan {
-            segment: segment as u16,
-            vlan,
-        })
     }
 
     /// Who has an address already.

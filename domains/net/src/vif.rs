@@ -13,7 +13,7 @@ use outrigger_xen::{
 };
 use outrigger_xenbus::DeviceId;
 
-use crate::counters::Counters;
+use crate::counters::{Counters, Drop};
 use crate::filter::SourceFilter;
 use crate::ledger::Ledger;
 use crate::life::Life;
@@ -171,6 +171,19 @@ impl<P: SharedPages + Clone> Vif<P> {
     pub fn break_off(&mut self, fault: Fault) {
         self.broken = true;
         self.fault = Some(fault);
+    }
+
+    /// It answers DHCP and is not trusted: one line, once a connection.
+    #[cold]
+    pub fn tell_of_dhcp(&self) {
+        if self.counters.tx_dropped[Drop::DhcpServer as usize] == 1 {
+            let [a, b, c, d, e, f] = self.wanted.mac.0;
+            log::warn!(
+                "vif {}: it answers DHCP, which is dropped; if it shall, its segment needs \
+                 trusted={a:02x}-{b:02x}-{c:02x}-{d:02x}-{e:02x}-{f:02x}",
+                self.id
+            );
+        }
     }
 
     /// The guest's own hash of a frame, if it has asked for one, and the queue that the frame belongs to.

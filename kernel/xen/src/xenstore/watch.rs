@@ -13,7 +13,8 @@ const BYTES: usize = 16 * 1024;
 pub enum WatchEvent {
     /// The node at `path`, or one below it; `token` is the watch's own.
     Changed {
-        /// As the watch was set: absolute, or relative to the domain's own directory.
+        /// As the watch was set: absolute, or relative to the domain's own directory. Empty: more has changed there than is remembered
+        /// of one watch, so anything of it may have.
         path: String,
         /// As the watch was set.
         token: String,
@@ -42,17 +43,41 @@ impl WatchQueue {
             || self
                 .events
                 .iter()
-                .any(|event| event.0 == path && event.1 == token)
+                .any(|event| event.1 == token && (event.0 == path || event.0.is_empty()))
         {
             return;
         }
         let bytes = path.len() + token.len();
-        if self.events.len() == EVENTS || self.bytes + bytes > BYTES {
+        let is_full = |queue: &Self, bytes| queue.events.len() == EVENTS || queue.bytes + bytes > BYTES;
+        if is_full(self, bytes) && self.crowd_out() == token {
+            return;
+        }
+        if is_full(self, bytes) {
             self.overflow();
             return;
         }
         self.bytes += bytes;
         self.events.push_back((path.into(), token.into()));
+    }
+
+    /// The token with most events is remembered without their paths: a guest can write below what is watched of its own, at any depth,
+    /// and what it makes of that is not to crowd out anybody else's. Which token.
+    #[cold]
+    fn crowd_out(&mut self) -> String {
+        let size = |token: &str| {
+            let its = self.events.iter().filter(|event| event.1 == token);
+            its.map(|event| 1 + event.0.len()).sum::<usize>()
+        };
+        let most = self.events.iter().max_by_key(|event| size(&event.1));
+        let most = most.map(|event| event.1.clone()).unwrap_or_default();
+        self.events.retain(|event| event.1 != most);
+        self.events.push_back((String::new(), most.clone()));
+        self.bytes = self
+            .events
+            .iter()
+            .map(|(path, token)| path.len() + token.len())
+            .sum();
+        most
     }
 
     /// A rescan covers every event that waits.
@@ -112,6 +137,27 @@ mod tests {
             path[0] = i + b'a';
             queue.push(&path);
             assert!(queue.bytes <= BYTES && queue.events.len() <= EVENTS);
+        }
+        let changed = |path: &str, token: &str| {
+            let (path, token) = (path.into(), token.into());
+            Some(WatchEvent::Changed { path, token })
+        };
+        assert_eq!(queue.take(), changed("", "t"), "all of it, by one event");
+        assert_eq!((queue.take(), queue.bytes), (None, 0));
+        // Whoever has most is remembered by one event; others keep theirs. Of too many others nobody can be told.
+        for i in 0..200u32 {
+            let below = alloc::format!("a/{i}\0a\0");
+            queue.push(below.as_bytes());
+            if i < 20 {
+                let quiet = alloc::format!("state\0{i}\0");
+                queue.push(quiet.as_bytes());
+            }
+        }
+        let all: alloc::vec::Vec<_> = core::iter::from_fn(|| queue.take()).collect();
+        assert_eq!(all.len(), 21);
+        assert!((0..20).all(|i| all.contains(&changed("state", &alloc::format!("{i}")).unwrap())));
+        for i in 0..200u32 {
+            queue.push(alloc::format!("state\0{i}\0").as_bytes());
         }
         assert_eq!(queue.take(), Some(WatchEvent::Rescan));
         assert_eq!(queue.take(), None);
