@@ -3,6 +3,7 @@
 mod console;
 mod disk;
 mod domains;
+mod hardware;
 mod judge;
 mod linux_domain;
 mod machine;
@@ -160,7 +161,10 @@ pub fn run_named(names: &[String]) -> Result<()> {
     if chosen.is_empty() {
         chosen.extend(scenarios::ALL);
     }
-    let machines: Vec<&str> = chosen.iter().filter_map(|scenario| scenario.backend.machine()).collect();
+    let machines: Vec<&str> = chosen
+        .iter()
+        .filter_map(|scenario| scenario.backend.machine())
+        .collect();
     for name in image::names()? {
         let class = format!("class = \"{name}\"");
         if machines.iter().any(|machine| machine.contains(&class)) {
