@@ -84,6 +84,9 @@ pub fn map<H: GrantTable>(
         .map_err(|error| format!("{node}: {}", explain(error)))
 }
 
+/// A ring, and its pages.
+pub type AttachedRing<P> = (BackRing<P>, MappedPages<P>);
+
 /// Maps a ring of requests and responses, and attaches to it.
 ///
 /// # Errors
@@ -94,7 +97,7 @@ pub fn attach_ring<H: Hypervisor>(
     node: &str,
     refs: &[GrantRef],
     slot_bytes: usize,
-) -> Result<(BackRing<H::Pages>, MappedPages<H::Pages>), String> {
+) -> Result<AttachedRing<H::Pages>, String> {
     let mapped = map(hv, dom, node, refs)?;
     match BackRing::attach(mapped.pages.clone(), slot_bytes) {
         Ok(ring) => Ok((ring, mapped)),

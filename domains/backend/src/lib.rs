@@ -30,7 +30,7 @@ mod run_queue;
 mod set;
 mod split;
 
-pub use channel::{Channel, ChannelNodes, attach_ring, bind, map};
+pub use channel::{AttachedRing, Channel, ChannelNodes, attach_ring, bind, map};
 pub use class::{Class, Io, Published};
 pub use device::{DeviceSlot, Recovery};
 pub use life::{Life, unsound};

@@ -148,7 +148,7 @@ impl<P: SharedPages + Clone, D: InputDevice> Class for Input<P, D> {
             ..offers
         };
         seat.guest = Some(Box::new(Guest::new(writer, channel.port(), record, wants)));
-        self.focus.come(number);
+        self.focus.come(number, life.resumed);
         io.poke();
         Ok(Published::new())
     }

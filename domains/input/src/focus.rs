@@ -113,8 +113,8 @@ impl<P: SharedPages> Focus<P> {
         chosen.is_some()
     }
 
-    /// A guest was attached to.
-    pub fn come(&mut self, number: usize) {
+    /// A guest was attached to; `resumed`: an earlier life has served it.
+    pub fn come(&mut self, number: usize, resumed: bool) {
         let Some(Seat {
             id,
             guest: Some(guest),
@@ -126,13 +126,12 @@ impl<P: SharedPages> Focus<P> {
         // What an earlier life has told it is pressed may not be any more.
         guest.release(&KeySet::default());
         self.busy.insert(number);
-        let had_focus = guest.had_focus();
-        if self.now.is_none() || had_focus || self.wish == Some(*id) {
+        if self.now.is_none() || guest.had_focus() || self.wish == Some(*id) {
             self.wish = self.wish.filter(|wish| wish != id);
             self.go_to(Some(number));
         }
-        // Dom0 may have written what it wants since the last life ended.
-        self.tell &= !had_focus;
+        // Dom0 may have written what it wants since the last life ended: that is read first.
+        self.tell &= !resumed;
     }
 
     /// A guest is detached: its turn is the next one's.

@@ -75,7 +75,8 @@ keys() {
     hears one "kbd 1 30 1"
     act "$(key a false)" "$(key shift true)" "$(key b true)" "$(key b false)" "$(key shift false)"
     hears one "kbd 1 30 0" "kbd 1 42 1" "kbd 1 48 1" "kbd 1 48 0" "kbd 1 42 0"
-    sed -n "s/.*@$TOKEN event kbd 1 //p" "$(log_of one)" | tr -d '\r' | tr '\n' ',' | tee /tmp/keys
+    sed -n "s/.*@$TOKEN event kbd 1 //p" "$(log_of one)" | tr -d '\r' | tr '\n' ',' >/tmp/keys
+    echo "keys: $(cat /tmp/keys)"
     [ "$(cat /tmp/keys)" = "30 1,30 0,42 1,48 1,48 0,42 0," ]
     deaf two "kbd"
 }

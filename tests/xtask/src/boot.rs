@@ -3,6 +3,7 @@
 mod console;
 mod disk;
 mod domains;
+mod hardware;
 mod judge;
 mod linux_domain;
 mod machine;
@@ -111,6 +112,16 @@ pub enum Backend {
     LinuxDomain(&'static str, u32),
 }
 
+impl Backend {
+    /// The machine file, if there is one.
+    fn machine(self) -> Option<&'static str> {
+        match self {
+            Self::Linux => None,
+            Self::DriverDomain(machine) | Self::LinuxDomain(machine, _) => Some(machine),
+        }
+    }
+}
+
 /// Who puts Xen, Dom0 and the device tree into memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -150,8 +161,15 @@ pub fn run_named(names: &[String]) -> Result<()> {
     if chosen.is_empty() {
         chosen.extend(scenarios::ALL);
     }
-    if chosen.iter().any(|scenario| scenario.backend != Backend::Linux) {
-        image::build_named(&[])?;
+    let machines: Vec<&str> = chosen
+        .iter()
+        .filter_map(|scenario| scenario.backend.machine())
+        .collect();
+    for name in image::names()? {
+        let class = format!("class = \"{name}\"");
+        if machines.iter().any(|machine| machine.contains(&class)) {
+            image::build_named(&[name])?;
+        }
     }
     build_failing(&chosen)?;
     let (_, failed) = run_all(&chosen)?;

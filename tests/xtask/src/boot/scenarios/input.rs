@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use crate::boot::{Backend, Input, Scenario, Start};
 
+/// QEMU gives buttons and the wheel to the device that was brought up last: the tablet, since its touch screen has no wheel.
 const MACHINE: &str = r#"
 board = "qemu-virt"
 
 [domain.input]
 class = "input"
-devices = ["/virtio_mmio@a003e00", "/virtio_mmio@a003c00", "/virtio_mmio@a003a00", "/virtio_mmio@a003800"]
+devices = ["/virtio_mmio@a003800", "/virtio_mmio@a003e00", "/virtio_mmio@a003c00", "/virtio_mmio@a003a00"]
 
 [domain.input.options]
 chord = "leftctrl+rightctrl"
