@@ -8,6 +8,14 @@ use crate::devices::{self, Device};
 use crate::plan::sharing::{shared_interrupt, shared_page};
 use crate::tree::BaseTree;
 
+/// Transports of QEMU's virt, each on a page of its own: for whatever QEMU is told to put there.
+const TRANSPORTS: [&str; 4] = [
+    "/virtio_mmio@a003e00",
+    "/virtio_mmio@a002e00",
+    "/virtio_mmio@a001e00",
+    "/virtio_mmio@a000e00",
+];
+
 /// A commented machine file for a board. With the board's device tree it names devices that are there, and what has to be
 /// withheld for them.
 pub fn machine_file(name: &str, board: &Board, base: Option<&BaseTree>) -> String {
@@ -37,6 +45,7 @@ pub fn machine_file(name: &str, board: &Board, base: Option<&BaseTree>) -> Strin
          # device that is given away.\n\
          {hash}withhold = [{neighbours}]\n"
     );
+    let mut transports = TRANSPORTS.iter();
     for (class, chosen) in classes.iter().zip(chosen) {
         let drivers: Vec<&str> = class
             .manifest
@@ -48,9 +57,10 @@ pub fn machine_file(name: &str, board: &Board, base: Option<&BaseTree>) -> Strin
         // Without a device that is known to be there the domain is a comment: the file is good as it stands.
         let (hash, device) = match (chosen, base) {
             (Some(device), _) => ("", device.path.as_str()),
-            // Transports of different pages: whatever QEMU is told to put there.
-            (None, None) if name == "qemu-virt" && class.name == "block" => ("", "/virtio_mmio@a003e00"),
-            (None, None) if name == "qemu-virt" => ("", "/virtio_mmio@a002e00"),
+            (None, None) if name == "qemu-virt" => match transports.next() {
+                Some(transport) => ("", *transport),
+                None => ("# ", "/path/of/a/device"),
+            },
             _ => ("# ", "/path/of/a/device"),
         };
         let _ = write!(

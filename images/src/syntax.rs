@@ -3,6 +3,7 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::class::Class;
 use crate::error::Fault;
 use crate::near::did_you_mean;
 
@@ -37,7 +38,7 @@ fn mend(message: &str) -> Option<String> {
         return Some("write a single string, without brackets".to_owned());
     }
     if let Some(key) = between(message, "missing field `", "`") {
-        return missing(key).map(str::to_owned);
+        return missing(key);
     }
     let unknown = between(message, "unknown field `", "`").or(between(message, "unknown variant `", "`"))?;
     let (_, known) = message.split_once("expected ")?;
@@ -45,12 +46,18 @@ fn mend(message: &str) -> Option<String> {
 }
 
 /// What a key is for that must be there.
-fn missing(key: &str) -> Option<&'static str> {
-    Some(match key {
+fn missing(key: &str) -> Option<String> {
+    let text = match key {
         "board" => {
             "board = \"NAME\" says which machine it is for; `outrigger new` writes a machine file to start from"
         }
-        "class" => "class = \"block\" or class = \"net\" says which image the domain runs",
+        "class" => {
+            let classes: Vec<String> = Class::names().map(|name| format!("class = {name:?}")).collect();
+            return Some(format!(
+                "{} says which image the domain runs",
+                classes.join(" or ")
+            ));
+        }
         "devices" => {
             "devices = [\"/path\"] says what the domain owns; `outrigger devices` lists what it could"
         }
@@ -62,7 +69,8 @@ fn missing(key: &str) -> Option<&'static str> {
         "xen" => "xen = \"console=dtuart dtuart=/path\" are Xen's arguments on this board",
         "load" => "load = 0x42000000 is where the boot script may load to: free RAM, a multiple of 2 MiB",
         _ => return None,
-    })
+    };
+    Some(text.to_owned())
 }
 
 fn between<'m>(message: &'m str, start: &str, end: &str) -> Option<&'m str> {

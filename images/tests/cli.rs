@@ -130,7 +130,7 @@ fn devices_as_a_table_and_as_json() {
         .find(|device| device["path"] == "/virtio_mmio@a003e00")
         .unwrap();
     assert_eq!(disk["free"], true);
-    assert_eq!(disk["classes"], serde_json::json!(["block", "net"]));
+    assert_eq!(disk["classes"], serde_json::json!(["block", "net", "input"]));
     assert_eq!(disk["registers"], serde_json::json!([[0xa00_3e00, 0x200]]));
     assert_eq!(disk["takes_along"].as_array().unwrap().len(), 7);
 }

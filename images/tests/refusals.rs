@@ -73,7 +73,7 @@ fn unknown_keys() {
     );
     machine_refused(
         &format!("{}iomem = 1\n", machine(DISK)),
-        "machine.toml:5: unknown field `iomem`, expected one of `class`, `devices`, `memory`, `log`, `options`",
+        "machine.toml:5: unknown field `iomem`, expected one of `class`, `devices`, `memory`, `log`, `shutdown-wait`, `options`",
     );
     machine_refused(
         &format!("{}[domain.block.options]\nmax-vbds = 4\n", machine(DISK)),
@@ -136,7 +136,7 @@ fn unknown_names() {
     );
     machine_refused(
         &machine(DISK).replace("\"block\"", "\"blok\""),
-        "machine.toml:3: unknown class \"blok\" (known: block, net)",
+        "machine.toml:3: unknown class \"blok\" (known: block, net, input)",
     );
     machine_refused(
         &format!("{}log = \"loud\"\n", machine(DISK)),

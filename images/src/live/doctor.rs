@@ -245,7 +245,7 @@ fn pages(configuration: &str) -> Vec<(u64, u64)> {
 }
 
 /// Who uses addresses in Dom0, by a line `first-last : name` of `/proc/iomem`. Without privileges all lines are of 0.
-fn user<'i>(iomem: &'i str, first: u64, last: u64) -> Option<&'i str> {
+fn user(iomem: &str, first: u64, last: u64) -> Option<&str> {
     iomem.lines().find_map(|line| {
         let (range, name) = line.trim().split_once(" : ")?;
         let (from, to) = range.split_once('-')?;
