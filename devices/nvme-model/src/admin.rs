@@ -104,7 +104,16 @@ impl NvmeModel {
                 .iter()
                 .find(|namespace| namespace.nsid == nsid)
             {
-                Some(namespace) => describe(&mut page, namespace),
+                Some(namespace) => {
+                    let unique = self.state.borrow().unique.unwrap_or(namespace.unique);
+                    describe(
+                        &mut page,
+                        &NamespaceOffer {
+                            unique,
+                            ..namespace.clone()
+                        },
+                    );
+                }
                 // An inactive one is all zeros.
                 None if (1..=self.nn()).contains(&nsid) => {}
                 None => return INVALID_NAMESPACE,

@@ -37,9 +37,6 @@ impl NvmeModel {
             0x09 if self.offer.deallocate => self.deallocate(command, namespace),
             _ => Err(INVALID_OPCODE),
         };
-        if is_write && !self.offer.cache {
-            self.make_durable(nsid);
-        }
         done.err().unwrap_or(0)
     }
 

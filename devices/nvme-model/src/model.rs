@@ -75,6 +75,7 @@ pub(crate) struct State {
     pub disks: BTreeMap<u32, Disk>,
     pub counters: Counters,
     pub random: u64,
+    pub unique: Option<u64>,
 }
 
 /// A namespace's contents.
@@ -123,6 +124,7 @@ impl NvmeModel {
                     Order::Random(seed) => seed | 1,
                     _ => 1,
                 },
+                unique: None,
             })),
             offer: Rc::new(offer),
             bus: bus.clone(),
@@ -135,6 +137,11 @@ impl NvmeModel {
     /// Its PCI function.
     pub fn function(&self) -> &FunctionModel {
         &self.function
+    }
+
+    /// All namespaces are other ones from now on, by their NGUID.
+    pub fn replace_namespace(&self, unique: u64) {
+        self.state.borrow_mut().unique = Some(unique);
     }
 
     /// Breaks it.
@@ -185,7 +192,13 @@ impl NvmeModel {
 
     /// What of it outlives a loss of power.
     pub fn durable(&self, nsid: u32) -> Vec<u8> {
-        self.state.borrow().disks[&nsid].durable.clone()
+        let disk = &self.state.borrow().disks[&nsid];
+        let durable = if self.offer.cache {
+            &disk.durable
+        } else {
+            &disk.bytes
+        };
+        durable.clone()
     }
 
     /// Whether it is enabled: it may touch memory.

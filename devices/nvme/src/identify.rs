@@ -168,6 +168,12 @@ impl Format {
         (lba << shift == sector).then_some(lba)
     }
 
+    /// Its size in blocks.
+    #[inline]
+    pub fn blocks(&self) -> u64 {
+        self.sectors >> (self.cut.shift - 9)
+    }
+
     /// Whether it is the same namespace, whatever its size.
     pub fn is_same(&self, other: &Self) -> bool {
         (self.nsid, self.unique, self.cut.shift) == (other.nsid, other.unique, other.cut.shift)

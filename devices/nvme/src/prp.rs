@@ -74,6 +74,8 @@ pub(crate) enum Unfit {
     Full,
     /// A command would end within a block.
     Crooked,
+    /// It does not end before the namespace does.
+    Beyond,
 }
 
 /// Makes commands of segments.
@@ -101,9 +103,10 @@ struct Open {
 }
 
 impl<M: SharedPages + Clone> Builder<'_, M> {
-    /// Pushes commands for `segments`, from block `lba` on; their number. After an error some have been pushed.
+    /// Pushes commands for `segments`, from block `lba` on; their number. After an error some have been pushed. The request
+    /// must end at block `end` or before.
     #[inline]
-    pub fn build(&mut self, segments: &[DmaSegment], mut lba: u64) -> Result<u16, Unfit> {
+    pub fn build(&mut self, segments: &[DmaSegment], mut lba: u64, end: u64) -> Result<u16, Unfit> {
         let mut count = 0;
         let mut open: Option<Open> = None;
         for segment in segments {
@@ -138,10 +141,10 @@ impl<M: SharedPages + Clone> Builder<'_, M> {
             }
         }
         if let Some(command) = open {
-            self.close(command, lba)?;
+            lba += self.close(command, lba)?;
             count += 1;
         }
-        Ok(count)
+        if lba > end { Err(Unfit::Beyond) } else { Ok(count) }
     }
 
     /// Whether memory at `at` can be part of the command.

@@ -89,7 +89,7 @@ impl<M: SharedPages + Clone> RequestQueue<M> {
             BlockOp::Write => nvm::WRITE,
             _ => return self.submit_dataless(request, format),
         };
-        let Some(lba) = format.lba(request.sector) else {
+        let Some(lba) = format.lba(request.sector).filter(|lba| *lba < format.blocks()) else {
             return self.answer(request.tag, Status::IoError);
         };
         let is_refused = request.segments.is_empty() || (format.read_only && opcode == nvm::WRITE);
@@ -106,7 +106,7 @@ impl<M: SharedPages + Clone> RequestQueue<M> {
             nsid: format.nsid,
             owner,
         };
-        match builder.build(request.segments, lba) {
+        match builder.build(request.segments, lba, format.blocks()) {
             Ok(commands) => {
                 self.take_on(request.tag, commands);
                 Ok(())

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use outrigger_hal::{Clock, Instant};
 
-/// A clock that moves by a microsecond whenever somebody looks, and otherwise when the test says so.
+/// A clock that moves by a microsecond whenever somebody looks, by 50 whenever somebody who waits gives a sign of life, and
+/// otherwise when the test says so.
 #[derive(Clone, Debug, Default)]
 pub struct TestClock(Rc<Cell<u64>>);
 
@@ -31,5 +32,9 @@ impl Clock for TestClock {
     fn now(&self) -> Instant {
         self.advance(Duration::from_micros(1));
         self.peek()
+    }
+
+    fn still_alive(&self) {
+        self.advance(Duration::from_micros(50));
     }
 }

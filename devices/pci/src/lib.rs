@@ -27,6 +27,7 @@ mod function;
 mod message;
 mod reset;
 mod view;
+mod wiring;
 
 pub use bar::{Bar, BarKind, Bars, BusWindow};
 pub use config::{ConfigSpace, Ecam};
@@ -34,3 +35,4 @@ pub use error::PciError;
 pub use function::{Function, Id};
 pub use message::Message;
 pub use view::View;
+pub use wiring::{COMPATIBLE, Wiring, stop};

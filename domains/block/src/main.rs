@@ -25,21 +25,23 @@ fn run(mut machine: Machine) -> ! {
     let block = Block::new(machine.xen, Budget { dma_pages, cpu_pages });
     let mut disks = 0;
     let devices: Vec<Device> = machine.devices.drain(..).collect();
+    let mut controllers = 0;
     for device in devices {
         let name = device.name.clone();
-        let disk = disk(&machine, device).and_then(|(disk, interrupts)| {
-            // For the backend's own reads.
-            let page = machine.dma.page().ok_or("there is no memory left for it")?;
-            Ok((disk, interrupts, page))
+        let found = found(&machine, device, &mut controllers).unwrap_or_else(|why| {
+            error!("{name}: {why}; it is not served");
+            Vec::new()
         });
-        match disk {
-            Ok((disk, interrupts, page)) => {
-                #[cfg(feature = "raw-read")]
-                let disk = measured(&name, disk, &page, machine.xen);
-                block.add_disk(name, interrupts, disk, page);
-                disks += 1;
-            }
-            Err(why) => error!("{name}: {why}; it is not served"),
+        for (name, disk, interrupts) in found {
+            // For the backend's own reads.
+            let Some(page) = machine.dma.page() else {
+                error!("{name}: there is no memory left for it; it is not served");
+                continue;
+            };
+            #[cfg(feature = "raw-read")]
+            let disk = measured(&name, disk, &page, machine.xen);
+            block.add_disk(name, interrupts, disk, page);
+            disks += 1;
         }
     }
     info!(
@@ -92,6 +94,12 @@ fn stop_all(machine: &Machine) {
         if device.is("virtio,mmio") {
             device.registers.iter().for_each(outrigger_virtio_blk::stop);
         }
+        #[cfg(feature = "nvme")]
+        if device.is(outrigger_pci::COMPATIBLE)
+            && let [config, window, ..] = &device.registers[..]
+        {
+            outrigger_pci::stop(config, window);
+        }
         #[cfg(feature = "sdhci")]
         if sdhci(device).is_some() {
             device.registers.iter().for_each(outrigger_sdhci::stop);
@@ -102,6 +110,61 @@ fn stop_all(machine: &Machine) {
 
 /// A disk of any kind.
 type Disk = Box<dyn BlockDevice>;
+
+/// The disks behind a device, by their names: that of the device, or of the namespaces of the next of so many NVMe
+/// `controllers` (`nvme0n1`).
+fn found(
+    machine: &Machine,
+    device: Device,
+    controllers: &mut u32,
+) -> Result<Vec<(String, Disk, IrqSet)>, String> {
+    #[cfg(feature = "nvme")]
+    if device.is(outrigger_pci::COMPATIBLE) {
+        let namespaces = nvme(machine, device)?;
+        let name = |(nsid, disk, interrupts)| (format!("nvme{controllers}n{nsid}"), disk, interrupts);
+        let named = namespaces.into_iter().map(name).collect();
+        *controllers += 1;
+        return Ok(named);
+    }
+    let _ = controllers;
+    let name = device.name.clone();
+    let (disk, interrupts) = disk(machine, device)?;
+    Ok(alloc::vec![(name, disk, interrupts)])
+}
+
+/// The namespaces of the NVMe controller behind a PCI function, by their numbers.
+#[cfg(feature = "nvme")]
+fn nvme(machine: &Machine, device: Device) -> Result<Vec<(u32, Disk, IrqSet)>, String> {
+    use outrigger_nvme::{Options, Signal, probe};
+    use outrigger_pci::{Ecam, Function, Wiring};
+    let wiring = Wiring::read(|name| device.property(name))?;
+    let interrupts = device.interrupts.iter().copied().collect::<IrqSet>();
+    let signal = match wiring.message {
+        _ if interrupts.is_empty() => Signal::None,
+        Some(message) => Signal::Message(message),
+        None => Signal::Line,
+    };
+    let reach = device.reach;
+    let mut registers = device.registers.into_iter();
+    let (Some(config), Some(window)) = (registers.next(), registers.next()) else {
+        return Err("it has no configuration space or no window".into());
+    };
+    let function = Function::find(Ecam(config), window, wiring.window).map_err(|why| why.to_string())?;
+    let found = probe(
+        function,
+        &machine.dma,
+        machine.xen,
+        reach,
+        signal,
+        Options::default(),
+    );
+    let found = found.map_err(|why| why.to_string())?;
+    let disk = |namespace: outrigger_nvme::Namespace<_, _, _, _>| {
+        let nsid = namespace.nsid();
+        (nsid, Box::new(namespace) as Disk, interrupts)
+    };
+    Ok(found.into_iter().map(disk).collect())
+}
 
 /// The disk behind a device, and its interrupts.
 fn disk(machine: &Machine, device: Device) -> Result<(Disk, IrqSet), String> {
