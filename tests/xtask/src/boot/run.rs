@@ -114,7 +114,7 @@ impl Runner {
         }
         let ramdisk = self
             .sources
-            .guest(Linux::Stable, &self.scripts.join("guest"), false, false)?;
+            .guest(Linux::Stable, &self.scripts.join("guest"), false, false, false)?;
         let kernel = fs::read(self.sources.kernel()?)?;
         Ok(vec![("boot/Image", kernel), ("boot/initrd", ramdisk)])
     }
