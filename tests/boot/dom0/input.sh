@@ -52,8 +52,10 @@ focus_is() {
     [ "$(xenstore-read "/local/domain/$(xl domid input)/data/focus")" = "$(xl domid "$1")/0" ]
 }
 
+# focus GUEST: Dom0 moves it, and waits until that is so.
 focus() {
     xenstore-write "/local/domain/$(xl domid input)/data/focus" "$(xl domid "$1")"
+    wait_for 10 focus_is "$1"
 }
 
 start_input() {
@@ -105,7 +107,6 @@ fingers() {
 # The other guest has not asked for positions.
 motions() {
     focus two
-    wait_for 10 said input "focus: $(xl domid two)/0"
     act "$(moved rel x 5)" "$(moved rel y -7)"
     hears two "ptr 2 0 5" "ptr 2 1 -7"
     act "$(button wheel-down true)" "$(button wheel-down false)"
@@ -156,7 +157,6 @@ dropped() {
 # One is paused, with a key pressed, and gets more than its ring and what waits for it hold.
 no_reader() {
     focus one
-    wait_for 10 focus_is one
     act "$(key h true)"
     hears one "kbd 1 35 1"
     xl pause one
