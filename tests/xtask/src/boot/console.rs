@@ -261,4 +261,27 @@ mod tests {
             Some(Report::Value("read".into(), "3 MiB/s".into()))
         );
     }
+
+    #[test]
+    fn windows_and_what_is_judged_by_them() {
+        let said = |text: &str| report(&line("dom0", &format!("@t {text}")), "t");
+        assert_eq!(said("window stolen"), Some(Report::Window(true)));
+        assert_eq!(said("window free"), Some(Report::Window(false)));
+        assert_eq!(said("window end"), Some(Report::Closed));
+        assert_eq!(
+            said("longest 511 a disk answers"),
+            Some(Report::Longest(511, "a disk answers".to_owned()))
+        );
+        assert_eq!(
+            said("longest  a disk answers"),
+            None,
+            "no figure: the check stays unreported, and fails"
+        );
+        let kept = Report::Kept(vec![1.0, 2.5], "TCP".to_owned());
+        assert_eq!(said("kept 1 2.5 of TCP"), Some(kept));
+        assert_eq!(
+            report(&line("net2", "@t window stolen"), "t"),
+            Some(Report::Remark("window stolen".to_owned()))
+        );
+    }
 }

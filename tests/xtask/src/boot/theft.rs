@@ -253,3 +253,42 @@ fn processors(qemu: u32) -> Result<Vec<Pid>> {
     found.sort();
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// A program that always wants to run, called as QEMU calls its processors' threads.
+    #[test]
+    fn a_processor_is_stopped_and_seen_to_stand_still() {
+        let name = std::env::temp_dir().join(format!("CPU {}", std::process::id()));
+        symlink("/usr/bin/yes", &name).expect("a name for it");
+        let yes = Command::new(&name).stdout(Stdio::null()).spawn();
+        fs::remove_file(&name).expect("it is there");
+        let mut yes = yes.expect("coreutils are there");
+        let time = (|| {
+            // It has another name until it runs.
+            thread::sleep(Duration::from_millis(100));
+            let mut window = Window::default();
+            window.begin(yes.id(), true)?;
+            thread::sleep(Duration::from_secs(1));
+            window.end()
+        })();
+        let still_runs = yes.try_wait().is_ok_and(|ended| ended.is_none());
+        yes.kill().expect("it is ours");
+        yes.wait().expect("it is ours");
+        let time = time.expect("it is watched");
+        assert!(
+            still_runs && time.longest >= STOP * 4 / 5 && time.share < 0.8,
+            "{time:?}"
+        );
+        assert!(Window::default().end().is_err());
+        assert!(
+            Window::default().begin(std::process::id(), false).is_err(),
+            "no processors"
+        );
+    }
+}
