@@ -475,6 +475,23 @@ fn requests_that_the_controller_never_sees() {
     rig.drain();
 }
 
+/// A controller may ignore a range that it does not have, and say that all is well.
+#[test]
+fn ranges_past_the_end_never_reach_the_controller() {
+    let mut rig = Rig::new(Offer::default(), Options::default());
+    for (sector, sectors) in [(2048, 8), (2044, 8), (1 << 40, 8), (0, 2049)] {
+        rig.dataless(0, BlockOp::Discard, sector, sectors).expect("room");
+    }
+    rig.dataless(0, BlockOp::WriteZeroes { may_unmap: true }, 2041, 8)
+        .expect("room");
+    rig.disk.commit(0);
+    assert_eq!(rig.reap(0), Ok(5));
+    assert_eq!(rig.model.counters().completed, 0);
+    rig.dataless(0, BlockOp::Discard, 2040, 8).expect("room");
+    rig.drain();
+    assert_eq!(rig.model.counters().completed, 1);
+}
+
 #[test]
 fn another_controller_in_its_place_is_not_taken_for_it() {
     // The same controller, whose namespace was replaced meanwhile.

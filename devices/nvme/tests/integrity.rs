@@ -232,7 +232,7 @@ fn requests_are_cut_where_lists_end() {
         (&[(2, 2), (2, 2), (2, 2)], 3),
         (&[(0, 8), (0, 4), (4, 4), (0, 8)], 2),
         (&[(7, 1), (0, 1), (7, 1), (0, 1)], 2),
-        (&[(0, 8); 64], 1),
+        (&[(0, 8); 63], 1),
     ];
     for (pieces, commands) in cases {
         for op in [BlockOp::Write, BlockOp::Read] {
