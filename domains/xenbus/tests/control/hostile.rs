@@ -67,7 +67,7 @@ fn round_trips(restless: u32) -> usize {
             guest.write(&format!("state/{}", *turns % 40), "x");
         }
         host.turn();
-        if *turns % 10 == 0 {
+        if turns.is_multiple_of(10) {
             host.xen.advance(Duration::from_millis(1));
         }
         *turns += 1;
