@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::{cache, process};
+use apt::Package;
 
 /// The processor a package is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,10 +276,6 @@ impl PackageSet {
         Ok(root)
     }
 
-    fn wants(&self, package: &str) -> bool {
-        self.packages.contains(&package) || self.dependencies.include(package)
-    }
-
     fn download(&self, root: &Path) -> Result<()> {
         let apt = apt::Apt::new(self.architecture, self.release)?;
         eprintln!(
@@ -290,7 +287,9 @@ impl PackageSet {
         let packages = apt.closure(self.packages)?;
         let packages: Vec<_> = packages
             .into_iter()
-            .filter(|package| self.wants(&package.name))
+            .filter(|Package { name, .. }| {
+                self.packages.contains(&&**name) || self.dependencies.include(name)
+            })
             .collect();
         let mib = packages.iter().map(|p| p.bytes).sum::<u64>() >> 20;
         eprintln!("fetch: {}: {} packages, {mib} MiB", self.name, packages.len());
@@ -315,6 +314,15 @@ impl PackageSet {
         eprintln!("fetch: {}: unpacked", self.name);
         cache::remove(&archives)
     }
+}
+
+/// Downloads the sources that Debian's source package `package` is made from, without Debian's own changes, into the folder
+/// `to`; the archive.
+pub fn source(package: &str, to: &Path) -> Result<PathBuf> {
+    let apt = apt::Apt::for_sources(Release::Trixie)?;
+    eprintln!("fetch: the sources of {package}");
+    apt.update()?;
+    apt.upstream(package, to)
 }
 
 fn unpack(archive: &Path, root: &Path, exclude: &[&str]) -> Result<()> {
@@ -379,12 +387,9 @@ pub fn everything() -> Result<()> {
         &XEN_HEADERS,
         &RUST_DOM0,
     ] {
-        println!("{:11} {}", set.name, set.root()?.display());
+        println!("{:12} {}", set.name, set.root()?.display());
     }
-    println!(
-        "{:11} {}",
-        "compiler",
-        crate::toolchain::Toolchain::find()?.describe()
-    );
+    println!("guest-u-boot {}", crate::guest_u_boot::image()?.display());
+    println!("compiler     {}", crate::toolchain::Toolchain::find()?.describe());
     Ok(())
 }

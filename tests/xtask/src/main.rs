@@ -14,6 +14,7 @@ mod cache;
 mod check;
 mod dom0_program;
 mod fetch;
+mod guest_u_boot;
 mod image;
 mod initramfs;
 mod process;

@@ -23,7 +23,12 @@ pub enum Content {
     Null,
     /// An ext4 file system with some forty known files and, in `hashes`, their SHA-256.
     Ext4,
+    /// The same, and what a guest's boot loader reads: `boot/Image` and `boot/initrd`.
+    Boot,
 }
+
+/// Files for a file system: their paths and contents.
+pub type Files<'a> = [(&'a str, Vec<u8>)];
 
 /// One GPT partition.
 #[derive(Clone, Copy, Debug)]
@@ -57,14 +62,14 @@ pub const MIB: u64 = 1 << 20;
 pub const SECTOR: u64 = 512;
 
 impl Disk {
-    /// Makes the image `path`, with room beside it for scratch files.
-    pub fn create(&self, path: &Path, tools: &HostTools) -> Result<()> {
+    /// Makes the image `path`, with room beside it for scratch files. `boot`: what [`Content::Boot`] has besides.
+    pub fn create(&self, path: &Path, boot: &Files<'_>, tools: &HostTools) -> Result<()> {
         if self.content == Content::Null {
             return Ok(());
         }
         File::create(path)?.set_len(self.mib * MIB)?;
         if self.slices.is_empty() {
-            return fill(path, 0, self.mib, self.content, tools);
+            return fill(path, 0, self.mib, self.content, boot, tools);
         }
         let mut first = MIB / SECTOR;
         let mut partitions = BTreeMap::new();
@@ -82,7 +87,7 @@ impl Disk {
                 name: slice.label.to_owned(),
             };
             partitions.insert(index, partition);
-            fill(path, first * SECTOR / MIB, slice.mib, slice.content, tools)?;
+            fill(path, first * SECTOR / MIB, slice.mib, slice.content, boot, tools)?;
             first += sectors;
         }
         let mut file = OpenOptions::new().read(true).write(true).open(path)?;
@@ -99,15 +104,32 @@ impl Disk {
 }
 
 /// Puts `content` of `mib` into `disk`, `at_mib` from its start.
-fn fill(disk: &Path, at_mib: u64, mib: u64, content: Content, tools: &HostTools) -> Result<()> {
-    if content != Content::Ext4 {
-        return Ok(());
-    }
+fn fill(
+    disk: &Path,
+    at_mib: u64,
+    mib: u64,
+    content: Content,
+    boot: &Files<'_>,
+    tools: &HostTools,
+) -> Result<()> {
+    let (boot, options): (_, &[&str]) = match content {
+        Content::Blank | Content::Null => return Ok(()),
+        Content::Ext4 => (&[][..], &[]),
+        Content::Boot => (boot, FOR_U_BOOT),
+    };
     let files = disk.with_extension("files");
     known_files(&files)?;
-    ext4(disk, at_mib, mib, &files, &[], tools)?;
+    for (path, contents) in boot {
+        let path = files.join(path);
+        fs::create_dir_all(path.parent().context("a file is in a folder")?)?;
+        fs::write(path, contents)?;
+    }
+    ext4(disk, at_mib, mib, &files, options, tools)?;
     crate::cache::remove(&files)
 }
+
+/// U-Boot knows neither the checksums of ext4 nor its wide block numbers.
+pub const FOR_U_BOOT: &[&str] = &["-O", "^metadata_csum,^64bit"];
 
 /// Puts an ext4 file system of `mib` with the files of the folder `files` into `disk`, `at_mib` from its start.
 pub fn ext4(

@@ -184,7 +184,7 @@ impl Board {
             let options = "format=raw,if=none,cache=unsafe,discard=unmap,detect-zeroes=off";
             let file = match disk.content {
                 Content::Null => format!("null-co://,file.size={}M,file.read-zeroes=on", disk.mib),
-                Content::Blank | Content::Ext4 => escaped(image),
+                Content::Blank | Content::Ext4 | Content::Boot => escaped(image),
             };
             qemu.args(["-drive", &format!("id=disk{index},file={file},{options}")]);
             let Disk {

@@ -124,7 +124,7 @@ pub fn write_card(
     [xen, kernel]: [&Path; 2],
     tools: &HostTools,
 ) -> Result<(Disk, PathBuf)> {
-    DATA.create(&dir.join("data.img"), tools)?;
+    DATA.create(&dir.join("data.img"), &[], tools)?;
     fs::copy(xen, dir.join("card-xen"))?;
     fs::copy(kernel, dir.join("card-vmlinuz"))?;
     let request = Request {

@@ -14,9 +14,9 @@ use super::console::{self, Line, Report};
 use super::machine::{self, Board, Kind, Machine, Medium, Software};
 use super::outcome::{Outcome, Verdict};
 use super::tools::HostTools;
-use super::{Backend, Scenario, Start, domains, linux_domain, medium, raspi, scenarios, tree};
+use super::{Backend, Content, Scenario, Start, domains, linux_domain, medium, raspi, scenarios, tree};
 use crate::initramfs::{Archive, Linux, Sources};
-use crate::{dom0_program, fetch, image};
+use crate::{dom0_program, fetch, guest_u_boot, image};
 
 const XEN_BOOTARGS: &str =
     "console=dtuart dtuart=/pl011@9000000 dom0_mem=512M xsm=dummy loglvl=info guest_loglvl=info";
@@ -108,6 +108,18 @@ impl Runner {
         watch(machine, scenario, &token, &dir.join("console.log"), show)
     }
 
+    /// What a guest boots from a disk, if one of the machine's is for that.
+    fn boot_files(&self, scenario: &Scenario) -> Result<Vec<(&'static str, Vec<u8>)>> {
+        if !scenario.disks.iter().any(|disk| disk.content == Content::Boot) {
+            return Ok(Vec::new());
+        }
+        let ramdisk = self
+            .sources
+            .guest(Linux::Stable, &self.scripts.join("guest"), false, false)?;
+        let kernel = fs::read(self.sources.kernel()?)?;
+        Ok(vec![("boot/Image", kernel), ("boot/initrd", ramdisk)])
+    }
+
     fn lay_out(
         &self,
         scenario: &Scenario,
@@ -116,9 +128,10 @@ impl Runner {
         dir: &Path,
     ) -> Result<(Board, Option<Software>)> {
         let mut disks = Vec::new();
+        let boot = self.boot_files(scenario)?;
         for (index, disk) in scenario.disks.iter().enumerate() {
             let image = dir.join(format!("disk{index}.img"));
-            disk.create(&image, &self.tools)?;
+            disk.create(&image, &boot, &self.tools)?;
             disks.push((*disk, image));
         }
         let medium = match scenario.start {
@@ -164,6 +177,9 @@ impl Runner {
                 .guest(linux, &scripts, scenario.fio, scenario.has_network())?;
             guest.extend(Archive::of_programs(&additions.guest)?.finish()?);
             archive.file(&format!("images/{ramdisk}.cpio"), &guest)?;
+        }
+        if !boot.is_empty() {
+            archive.file("images/u-boot.bin", &fs::read(guest_u_boot::image()?)?)?;
         }
         let named = || {
             self.scripts

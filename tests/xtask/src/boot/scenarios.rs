@@ -88,6 +88,15 @@ const WHOLE_DISK: Disk = Disk {
     queues: 2,
 };
 
+/// A disk that a guest boots from: its boot loader knows no partitions.
+const BOOT_DISK: Disk = Disk {
+    mib: 112,
+    slices: &[],
+    content: Content::Boot,
+    transport: 30,
+    queues: 1,
+};
+
 /// Both disks belong to one driver domain.
 const BLOCK_MACHINE: &str = r#"
 board = "qemu-virt"
@@ -220,7 +229,7 @@ board = "qemu-virt"
 
 [domain.block]
 class = "block"
-devices = ["/virtio_mmio@a003e00"]
+devices = ["/virtio_mmio@a003e00", "/virtio_mmio@a003c00"]
 log = "info"
 
 [boot]
@@ -236,19 +245,21 @@ start = ""#,
     };
 }
 
-/// A real U-Boot runs the boot script, and Dom0 starts the driver domain.
+/// A real U-Boot runs the boot script, and Dom0 starts the driver domain. Another one is a guest's boot loader: a frontend that
+/// is not Linux's, and hands its disk over to one that is.
 const U_BOOT: Scenario = Scenario {
     name: "u-boot",
     newer_guests: false,
     backend: Backend::DriverDomain(u_boot_machine!("dom0")),
     start: Start::UBoot,
-    disks: &[SYSTEM_DISK],
+    disks: &[SYSTEM_DISK, BOOT_DISK],
     checks: &[
         "driver domain ready",
         "ext4 with known hashes",
+        "a guest boots from its disk by U-Boot",
         "xl shutdown of the driver domain",
     ],
-    timeout: Duration::from_secs(400),
+    timeout: Duration::from_secs(600),
     ..BLOCK
 };
 

@@ -34,6 +34,16 @@ impl Apt {
     ///
     /// Fails on a host without apt, on a host whose apt knows no Debian mirror, and on one without Debian's keyring.
     pub fn new(architecture: Architecture, release: Release) -> Result<Self> {
+        Self::lay_out(architecture, release, "deb")
+    }
+
+    /// The same for a release's source packages.
+    pub fn for_sources(release: Release) -> Result<Self> {
+        Self::lay_out(Architecture::Host, release, "deb-src")
+    }
+
+    /// `kind`: of which packages lists are read, in the words of `sources.list`.
+    fn lay_out(architecture: Architecture, release: Release, kind: &str) -> Result<Self> {
         check_host()?;
         if !Path::new(KEYRING).exists() {
             bail!("missing on this host: {KEYRING} (package debian-archive-keyring)");
@@ -71,7 +81,7 @@ impl Apt {
         fs::write(dir.join("state/status"), "")?;
         fs::write(
             dir.join("etc/sources.list"),
-            mirror.sources(&architecture, &codename, backports),
+            mirror.sources(kind, &architecture, &codename, backports),
         )?;
         let host_settings = process::output(Command::new("apt-config").arg("dump"))?;
         fs::write(
@@ -116,8 +126,28 @@ impl Apt {
         process::run(command.stdin(Stdio::null()).stdout(std::io::stderr()))
     }
 
+    /// Downloads the upstream part of a source package into the folder `to`; apt checks its hash.
+    pub fn upstream(&self, package: &str, to: &Path) -> Result<PathBuf> {
+        let mut list = self.apt_get();
+        list.args(["-qq", "source", "--download-only", "--print-uris", package]);
+        let plan = process::output(list.current_dir(to))?;
+        let mut lines = plan.lines().filter_map(parse_source);
+        let (uri, name, hash) = lines
+            .find(|(_, name, _)| name.contains(".orig.tar.") && !name.ends_with(".asc"))
+            .with_context(|| format!("apt-get names no upstream archive of {package}: {plan}"))?;
+        let archive = to.join(name);
+        let mut helper = self.command("/usr/lib/apt/apt-helper");
+        helper.args(["-qq", "download-file", uri]).arg(&archive).arg(hash);
+        process::output(&mut helper)?;
+        Ok(archive)
+    }
+
     fn apt_get(&self) -> Command {
-        let mut command = Command::new("apt-get");
+        self.command("apt-get")
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         command
             .env("APT_CONFIG", self.dir.join("etc/apt.conf"))
             .env("LC_ALL", "C");
@@ -158,17 +188,17 @@ impl Mirror {
         Ok(Self { archive, security })
     }
 
-    fn sources(&self, architecture: &str, codename: &str, backports: bool) -> String {
-        let options = format!("[arch={architecture} signed-by={KEYRING}]");
+    fn sources(&self, kind: &str, architecture: &str, codename: &str, backports: bool) -> String {
+        let options = format!("{kind} [arch={architecture} signed-by={KEYRING}]");
         let mut sources = format!(
-            "deb {options} {0} {codename} main\ndeb {options} {0} {codename}-updates main\n",
+            "{options} {0} {codename} main\n{options} {0} {codename}-updates main\n",
             self.archive
         );
         if backports {
-            sources += &format!("deb {options} {} {codename}-backports main\n", self.archive);
+            sources += &format!("{options} {} {codename}-backports main\n", self.archive);
         }
         if let Some(security) = &self.security {
-            sources += &format!("deb {options} {security} {codename}-security main\n");
+            sources += &format!("{options} {security} {codename}-security main\n");
         }
         sources
     }
@@ -247,6 +277,14 @@ fn parse_uri(line: &str) -> Result<Package> {
     parse().with_context(|| format!("apt-get printed a line this cannot read: {line}"))
 }
 
+/// Reads one line of `source --print-uris`: `'URI' NAME SIZE HASH`. Other lines are for people.
+fn parse_source(line: &str) -> Option<(&str, &str, &str)> {
+    let mut words = line.split_whitespace();
+    let uri = words.next()?.strip_prefix('\'')?.strip_suffix('\'')?;
+    let (name, _, hash) = (words.next()?, words.next()?, words.next()?);
+    (!name.contains('/')).then_some((uri, name, hash))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,11 +307,16 @@ mod tests {
     #[test]
     fn backports_are_asked_for_by_name() {
         let mirror = Mirror::find("http://one.example/debian trixie\n", "trixie").unwrap();
-        let lines = |backports| mirror.sources("arm64", "trixie", backports).lines().count();
+        let lines = |backports| {
+            mirror
+                .sources("deb", "arm64", "trixie", backports)
+                .lines()
+                .count()
+        };
         assert_eq!([lines(false), lines(true)], [3, 4]);
         assert!(
             mirror
-                .sources("arm64", "trixie", true)
+                .sources("deb", "arm64", "trixie", true)
                 .contains("/debian trixie-backports main\n")
         );
         let ours = configuration(Path::new("/c"), "arm64", "trixie-backports", "");
@@ -299,6 +342,22 @@ mod tests {
         };
         assert_eq!(parse_uri(line).unwrap(), wanted);
         assert!(parse_uri("'http://m.example/'").is_err());
+    }
+
+    #[test]
+    fn source_uris_are_read() {
+        let line = "'http://m.example/u/u_1.orig.tar.bz2' u_1.orig.tar.bz2 42 SHA256:00";
+        let wanted = (
+            "http://m.example/u/u_1.orig.tar.bz2",
+            "u_1.orig.tar.bz2",
+            "SHA256:00",
+        );
+        assert_eq!(parse_source(line), Some(wanted));
+        assert_eq!(
+            parse_source("NOTICE: 'u-boot' packaging is maintained in git"),
+            None
+        );
+        assert_eq!(parse_source("'http://m.example/x' ../x 42 SHA256:00"), None);
     }
 
     #[test]
