@@ -3,7 +3,9 @@
 //!
 //! A guest takes a device out in its own time, and what it writes last (state 6) lands in the new device's nodes if those
 //! are there already. So the new one comes a little later, and whether the guest has taken it is looked at: not, and it
-//! is done once more.
+//! is done once more. Linux 7.3 writes nothing into nodes whose state is 1 again, and takes the new device as soon as it
+//! sees them ("state reset occurred, reconnecting"); what a guest runs is not known here, so that it helps, but is not
+//! relied on.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
