@@ -50,7 +50,7 @@ impl Other {
         match *request {
             Request::Discard { sector, sectors } => Self::Discard { sector, sectors },
             Request::Barrier { segments, .. } => Self::Barrier {
-                empty: segments.len() == 0,
+                empty: segments.is_empty(),
             },
             Request::Data { .. } | Request::Indirect { .. } | Request::Flush => Self::Flush,
         }

@@ -8,7 +8,7 @@ use core::mem::offset_of;
 
 use hermit_sync::InterruptTicketMutex;
 use log::{LevelFilter, Log, Metadata, Record};
-use outrigger_ring::{SharedPages, StreamPlace, StreamWriter};
+use outrigger_ring::{StreamPlace, StreamWriter};
 use outrigger_xen::{Clock, Instant, Port};
 use xen_unikernel_abi::io::console::XenconsInterface;
 
