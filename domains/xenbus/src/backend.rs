@@ -113,7 +113,7 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
         let mut statistics_at = self.host.now().after(statistics::INTERVAL);
         loop {
             self.poked.set(false);
-            let mut told = self.take_watches(&mut devices);
+            let told = self.take_watches(&mut devices);
             self.ask_class(&mut devices);
             if told.scan || self.is_past(scan_at) {
                 scan_at = self.scan(&mut devices).await.err().map(|error| {
@@ -121,27 +121,13 @@ impl<'a, P: SharedPages, C: DeviceClass> Backend<'a, P, C> {
                     self.host.now().after(RETRY)
                 });
             }
-            told.scan = false;
-            for _ in 0..devices.len() {
-                let waiting = devices
-                    .iter_mut()
-                    .filter(|device| device.dirty || self.is_past(device.wake));
-                // Whoever has made us take fewest steps of late.
-                let Some(device) = waiting.max_by_key(|device| device.steps.left()) else {
-                    break;
-                };
-                self.attend(device).await;
-                // Another one may be waiting by now, who is to be before those that never rest.
-                let more = self.take_watches(&mut devices);
-                told.shutdown |= more.shutdown;
-                told.settings |= more.settings;
-                if more.scan {
-                    told.scan = true;
-                    break;
+            for device in &mut devices {
+                if device.dirty || self.is_past(device.wake) {
+                    self.attend(device).await;
                 }
             }
-            if self.forget(&mut devices).await || told.scan {
-                // Another device of the same number, or of another one, may be there by now.
+            if self.forget(&mut devices).await {
+                // Another device of the same number may be there by now.
                 scan_at = Some(self.host.now());
             }
             // After the devices: a guest may be waiting for its disk.

@@ -23,11 +23,6 @@ impl Pace {
         }
     }
 
-    /// How many are left of a burst, as far as was looked.
-    pub fn left(&self) -> u32 {
-        self.left
-    }
-
     /// Takes one, or tells when there will be one.
     pub fn take(&mut self, now: Instant) -> Result<(), Instant> {
         let gained = now.since(self.since).as_nanos() / self.interval.as_nanos();

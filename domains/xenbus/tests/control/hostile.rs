@@ -52,55 +52,6 @@ fn toggling_the_state_is_bounded_work() {
     host.assert_clean();
 }
 
-/// How many round trips a device of one guest needs to its first state, and to be connected, beside so many of another one that
-/// toggle their states and write below them.
-fn round_trips(restless: u32) -> usize {
-    let host = Host::new();
-    let guests: Vec<_> = (0..restless)
-        .map(|i| host.attach(vbd(FE, 51712 + 16 * i)))
-        .collect();
-    let mut turns = 0;
-    let turn = |turns: &mut usize| {
-        // As much as XenStore can tell us of, and no more: its replies come behind that.
-        if let Some(guest) = guests.get(*turns % guests.len().max(1)) {
-            guest.state([1, 3, 6, 4, 5, 2, 1, 6][*turns / guests.len() % 8]);
-            guest.write(&format!("state/{}", *turns % 40), "x");
-        }
-        host.turn();
-        if turns.is_multiple_of(10) {
-            host.xen.advance(Duration::from_millis(1));
-        }
-        *turns += 1;
-    };
-    for _ in 0..500 {
-        turn(&mut turns);
-    }
-    let before = turns;
-    let other = host.attach(vbd(OTHER, 51712));
-    while host.state(other.device) != Some(State::InitWait) {
-        turn(&mut turns);
-        assert!(turns < before + 20_000, "it is never seen");
-    }
-    other.publish();
-    // The state has to hold for 100 ms.
-    host.xen.advance(Duration::from_millis(100));
-    while host.state(other.device) != Some(State::Connected) {
-        turn(&mut turns);
-        assert!(turns < before + 20_000, "it is never connected");
-    }
-    turns - before
-}
-
-#[test]
-fn restless_devices_hold_up_no_other_guests() {
-    let (alone, beside) = (round_trips(0), round_trips(20));
-    // Each of two waits at most for one of the others to be looked at, and lists are longer by the others' devices.
-    assert!(
-        beside <= 2 * alone + 60,
-        "{beside} round trips, and {alone} alone"
-    );
-}
-
 /// XSA-350, with rings that are connected each time.
 #[test]
 fn toggling_with_rings_holds_nothing_twice() {
