@@ -13,7 +13,7 @@ CFG
     xl create /tmp/loader.cfg
     loader=$(xl domid loader)
     finish loader 200
-    said loader "U-Boot 20"
+    said loader "PVBLOCK: pvblock: 0"
     grep "vbd $loader/51712: connected, 1 rings of 1 pages" "$(log_of block)"
     [ "$(grep -c "vbd $loader/51712: connected, " "$(log_of block)")" = 2 ]
 }

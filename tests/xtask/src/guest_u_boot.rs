@@ -42,6 +42,7 @@ const SOURCE: &str = "u-boot";
 /// of which none is used, do without libraries.
 const CONFIG: &str = r#"
 CONFIG_BOOTDELAY=-2
+CONFIG_SUPPORT_RAW_INITRD=y
 CONFIG_USE_BOOTCOMMAND=y
 CONFIG_BOOTCOMMAND="ext4load pvblock 0 0x44000000 /boot/Image; ext4load pvblock 0 0x47000000 /boot/initrd; booti 0x44000000 0x47000000:${filesize} ${fdtcontroladdr}"
 # CONFIG_TOOLS_LIBCRYPTO is not set
