@@ -166,7 +166,10 @@ fn each_channels_events_reach_the_class() {
     // Each once.
     assert_eq!(sum(&world), 21);
     world.advance(6000);
-    assert_eq!(world.node(device(0), "statistics").as_deref(), Some("sum=21"));
+    assert_eq!(
+        world.node(device(0), "statistics").as_deref(),
+        Some("sum=21 restarts=0")
+    );
     frontend.write(&world, "factor", 5);
     world.advance(50);
     assert_eq!(world.service().with_class(|class| class.changes), 5);
