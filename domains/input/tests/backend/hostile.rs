@@ -26,7 +26,10 @@ fn who_does_not_read_loses_events_and_stalls_nobody() {
         "nothing is tried again and again"
     );
     // 1 + 800 events: 51 in the ring, 256 that wait; the release of a key of which the press was lost is none.
-    assert_eq!(statistics(&scene, 1), "events=51 notifications=25 dropped=247 restarts=0");
+    assert_eq!(
+        statistics(&scene, 1),
+        "events=51 notifications=25 dropped=247 restarts=0"
+    );
     scene.set_focus("12");
     scene.hardware.tap(31);
     scene.settle();
