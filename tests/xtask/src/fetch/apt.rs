@@ -1,7 +1,7 @@
 //! A private apt: its own lists, status and configuration under the cache. It reads the host's choice of mirror and
 //! proxy, and changes nothing of the host's; it needs no privileges.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -27,6 +27,9 @@ pub struct Package {
 pub struct Apt {
     dir: PathBuf,
     suite: String,
+    /// Held while this exists: another run that updates the same lists meanwhile would have half of them missing, and apt take
+    /// older packages from the rest.
+    _lock: File,
 }
 
 impl Apt {
@@ -74,7 +77,15 @@ impl Apt {
             codename.clone()
         };
 
-        let dir = cache::dir()?.join("apt").join(format!("{architecture}-{suite}"));
+        let name = if kind == "deb" {
+            format!("{architecture}-{suite}")
+        } else {
+            format!("{architecture}-{suite}-sources")
+        };
+        let dir = cache::dir()?.join("apt").join(name);
+        fs::create_dir_all(&dir)?;
+        let lock = File::create(dir.join("lock"))?;
+        lock.lock()?;
         for folder in ["etc/empty", "state/lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(dir.join(folder))?;
         }
@@ -88,7 +99,11 @@ impl Apt {
             dir.join("etc/apt.conf"),
             configuration(&dir, &architecture, &suite, &host_settings),
         )?;
-        Ok(Self { dir, suite })
+        Ok(Self {
+            dir,
+            suite,
+            _lock: lock,
+        })
     }
 
     /// The release's code name, and whether it is its backports.
