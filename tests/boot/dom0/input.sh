@@ -150,7 +150,7 @@ restart_input() {
     hears two "kbd 1 34 1" "kbd 1 34 0"
 }
 
-dropped() {
+lost_events() {
     xenstore-read "/local/domain/$(xl domid input)/backend/vinput/$(xl domid one)/0/statistics" | grep "dropped=[1-9]"
 }
 
@@ -167,7 +167,7 @@ no_reader() {
             "$(key l true)" "$(key l false)" "$(key m true)" "$(key m false)" "$(key n true)" "$(key n false)"
         usleep 20000
     done
-    wait_for 20 dropped
+    wait_for 20 lost_events
     focus two
     act "$(key o true)" "$(key o false)"
     hears two "kbd 1 24 1" "kbd 1 24 0"
@@ -180,7 +180,7 @@ no_reader() {
 
 input_counters() {
     domain=/local/domain/$(xl domid input)
-    wait_for 10 dropped
+    wait_for 10 lost_events
     xenstore-read "$domain/backend/vinput/$(xl domid two)/0/statistics" | grep "events=[1-9].* notifications=[1-9].* dropped=0"
     xenstore-write "$domain/data/focus" nonsense
     wait_for 10 said input 'is neither DOMID, DOMID/DEVID nor next'

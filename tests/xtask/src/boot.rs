@@ -12,6 +12,8 @@ mod outcome;
 mod raspi;
 mod run;
 mod scenarios;
+#[cfg(test)]
+mod scripts;
 mod theft;
 mod tools;
 mod tree;

@@ -15,6 +15,7 @@ board = "qemu-virt"
 [domain.net]
 class = "net"
 devices = ["/virtio_mmio@a002e00"]
+shutdown-wait = 0
 
 [domain.net.options]
 segments = "#,
