@@ -60,7 +60,6 @@ pub const TESTED: &[Scenario] = &[
     CORES,
     CORES_GICV3,
     STOLEN_TIME,
-    STOLEN_TIME_GICV3,
     RASPBERRY_PI_4,
     RASPBERRY_PI_4_BOTH,
 ];
