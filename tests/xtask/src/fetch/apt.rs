@@ -221,6 +221,13 @@ impl Mirror {
 
 /// `suite` is whose packages are preferred to newer ones of others.
 fn configuration(dir: &Path, architecture: &str, suite: &str, host_settings: &str) -> String {
+    // Backports are taken only if they are asked for. For a release itself nothing may be asked for: it would come before its
+    // own security updates.
+    let preferred = if suite.ends_with("-backports") {
+        format!("APT::Default-Release \"{suite}\";\n")
+    } else {
+        String::new()
+    };
     let dir = dir.display();
     // How the host reaches its mirror (proxies, retries, pinned addresses) holds for us too; nothing else does.
     let reach = [
@@ -248,8 +255,7 @@ Dir::State::status "{dir}/state/status";
 Dir::Cache "{dir}/cache";
 APT::Architecture "{architecture}";
 APT::Architectures {{ "{architecture}"; }};
-APT::Default-Release "{suite}";
-APT::Install-Recommends "false";
+{preferred}APT::Install-Recommends "false";
 APT::Sandbox::User "";
 Acquire::Languages "none";
 Acquire::GzipIndexes "true";
@@ -336,6 +342,8 @@ mod tests {
         );
         let ours = configuration(Path::new("/c"), "arm64", "trixie-backports", "");
         assert!(ours.contains("APT::Default-Release \"trixie-backports\";\n"));
+        let ours = configuration(Path::new("/c"), "arm64", "trixie", "");
+        assert!(!ours.contains("Default-Release"), "security updates come first");
     }
 
     #[test]
