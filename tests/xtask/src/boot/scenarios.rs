@@ -59,7 +59,6 @@ pub const TESTED: &[Scenario] = &[
     INPUT,
     CORES,
     CORES_GICV3,
-    STOLEN_TIME,
     RASPBERRY_PI_4,
     RASPBERRY_PI_4_BOTH,
 ];
