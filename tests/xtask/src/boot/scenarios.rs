@@ -44,7 +44,8 @@ pub const ALL: &[Scenario] = &[
     STAND_IN_FIO,
 ];
 
-/// Those that `cargo xtask test` boots, in this order.
+/// Those that `cargo xtask test` boots, in this order. The ones on two processors are not among them: on a host with other work
+/// waits of two seconds are left, and streams between two guests that stand still (kernel/DESIGN.md, "two processors").
 pub const TESTED: &[Scenario] = &[
     BLOCK,
     BLOCK_FIO,
@@ -57,8 +58,6 @@ pub const TESTED: &[Scenario] = &[
     REATTACH,
     UPDATE,
     INPUT,
-    CORES,
-    CORES_GICV3,
     RASPBERRY_PI_4,
     RASPBERRY_PI_4_BOTH,
 ];
