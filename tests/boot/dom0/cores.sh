@@ -64,3 +64,21 @@ shut_down_both() {
     wait_for 60 gone block
     wait_for 60 gone net
 }
+
+# What the scenarios check; each of them comes with both interrupt controllers.
+cores() {
+    check "both driver domains and two guests" start_cores
+    check "a disk is read" reads free
+    say longest "$(figure net2 longest)" "a disk answers soon"
+    check "TCP each way" tcp_each_way
+    check "xl shutdown of both domains" shut_down_both
+}
+
+stolen_time() {
+    check "both driver domains and two guests" start_cores
+    check "a disk is read" reads stolen
+    say longest "$(figure net2 longest)" "a disk answers soon although time is stolen"
+    check "TCP each way is measured" tcp_kept
+    say kept "$(cat /tmp/kept)of TCP each way although time is stolen"
+    check "xl shutdown of both domains" shut_down_both
+}
